@@ -1,0 +1,197 @@
+"""What a model reads and what it answers: `Batch`, `Jagged`, `Layout`, `Output`."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
+
+import torch
+
+from polyrec.declare import STRICT
+from polyrec.errors import DataError, SchemaError, unknown
+from polyrec.schema import ALL, Side, Target, Task, funnel, targets
+from polyrec.shapes import Bool, Float, Int, Tensor
+
+UNKNOWN_SCENARIO = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A categorical column after encoding: ids in [0, size), 0 = out of vocabulary, 1 = null."""
+
+    __pydantic_config__ = STRICT
+    name: str
+    size: int
+    side: Side = "context"
+    dim: int | None = None
+    table: str | None = None  # the field whose table it shares
+    max_length: int | None = None  # of a sequence
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """A numeric column after encoding; a null is 0 in it and 1 in the column of the same name + `?`."""
+
+    __pydantic_config__ = STRICT
+    name: str
+    side: Side = "context"
+    size: int = 1  # of a vector
+    unit: bool = False  # lies in [0, 1] (quantile transform, null flag)
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The tensors' contract: which column of a packed tensor is what. JSON-able; models are built from it."""
+
+    __pydantic_config__ = STRICT
+    scenarios: tuple[str, ...]
+    tasks: tuple[Task, ...]
+    categorical: tuple[Field, ...] = ()
+    numeric: tuple[Number, ...] = ()
+    sequences: tuple[Field, ...] = ()
+    vectors: tuple[Number, ...] = ()
+
+    @property
+    def targets(self) -> tuple[Target, ...]:
+        """Every task over all impressions and, where it has a parent, given that parent."""
+        return targets(self.tasks)
+
+    def task_index(self, name: str) -> int:
+        """The column of a task in `labels` and `observed`."""
+        for place, task in enumerate(self.tasks):
+            if task.name == name:
+                return place
+        raise SchemaError(unknown("task", name, [task.name for task in self.tasks], "in the schema"))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Jagged:
+    """Rows of unequal length: row b holds `values[offsets[b]:offsets[b + 1]]`."""
+
+    values: Int[Tensor, "V"]
+    offsets: Int[Tensor, "B1"]  # B + 1 of them
+
+    def __len__(self) -> int:
+        return self.offsets.shape[0] - 1
+
+    @property
+    def lengths(self) -> Int[Tensor, "B"]:
+        """Values of each row."""
+        return self.offsets[1:] - self.offsets[:-1]
+
+    def select(self, rows: Int[Tensor, "K"]) -> "Jagged":
+        """These rows, in this order."""
+        lengths = self.lengths[rows]
+        offsets = torch.zeros(len(rows) + 1, dtype=self.offsets.dtype, device=self.offsets.device)
+        torch.cumsum(lengths, 0, out=offsets[1:])
+        shift = (self.offsets[:-1][rows] - offsets[:-1]).repeat_interleave(lengths)
+        within = torch.arange(int(offsets[-1]), dtype=offsets.dtype, device=offsets.device)
+        return Jagged(self.values[within + shift], offsets)
+
+    def padded(self, length: int, fill: int = 0) -> tuple[Int[Tensor, "B L"], Bool[Tensor, "B L"]]:
+        """The first `length` values of each row, and which of them exist."""
+        place = torch.arange(length, device=self.values.device)
+        exists = place[None, :] < self.lengths[:, None]  # [B, L]
+        at = (self.offsets[:-1, None] + place[None, :]).clamp(max=max(len(self.values) - 1, 0))
+        values = self.values[at] if len(self.values) else at
+        return torch.where(exists, values, torch.full_like(values, fill)), exists
+
+    def map(self, change: Callable[[Tensor], Tensor]) -> "Jagged":
+        """Both tensors changed alike (moved, pinned)."""
+        return Jagged(change(self.values), change(self.offsets))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Batch:
+    """Rows as packed tensors. `layout` names their columns; B may be 0.
+
+    `scenario` is an index into `layout.scenarios`, or -1 for a scenario never declared.
+    A null label is 0 in `labels` and False in `observed`. `user` identifies rows of one user for grouped
+    metrics; models must not read it.
+    """
+
+    layout: Layout
+    ids: Int[Tensor, "B F"]
+    numerics: Float[Tensor, "B N"]
+    scenario: Int[Tensor, "B"]
+    labels: Float[Tensor, "B T"]
+    observed: Bool[Tensor, "B T"]
+    weight: Float[Tensor, "B"]
+    user: Int[Tensor, "B"]
+    sequences: Mapping[str, Jagged] = field(default_factory=dict)
+    vectors: Mapping[str, Tensor] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return self.scenario.shape[0]
+
+    def label(self, task: str) -> Float[Tensor, "B"]:
+        """0 or 1 by row; 0 where not observed."""
+        return self.labels[:, self.layout.task_index(task)]
+
+    def target(self, target: Target) -> tuple[Float[Tensor, "B"], Bool[Tensor, "B"]]:
+        """Labels of a target and the rows that lie in its space and have been observed.
+
+        In space `all`: every row whose label was observed. In the parent's space: of those, the rows on
+        which the parent, and every task before it, happened.
+        """
+        place = self.layout.task_index(target.task)
+        inside = self.observed[:, place]
+        if target.space != ALL:
+            for task in funnel(self.layout.tasks, target.space):
+                before = self.layout.task_index(task.name)
+                inside = inside & self.observed[:, before] & (self.labels[:, before] > 0.5)
+        return self.labels[:, place], inside
+
+    def select(self, rows: Int[Tensor, "K"]) -> "Batch":
+        """These rows, in this order."""
+        single = {one.name: getattr(self, one.name)[rows] for one in fields(self) if one.name in _PER_ROW}
+        sequences = {name: one.select(rows) for name, one in self.sequences.items()}
+        vectors = {name: one[rows] for name, one in self.vectors.items()}
+        return replace(self, sequences=sequences, vectors=vectors, **single)
+
+    def map(self, change: Callable[[Tensor], Tensor]) -> "Batch":
+        """Every tensor changed alike (moved, pinned, cast)."""
+        single: dict[str, Any] = {name: change(getattr(self, name)) for name in _PER_ROW}
+        sequences = {name: one.map(change) for name, one in self.sequences.items()}
+        vectors = {name: change(one) for name, one in self.vectors.items()}
+        return replace(self, sequences=sequences, vectors=vectors, **single)
+
+    def to(self, device: torch.device | str) -> "Batch":
+        """On another device; the same object where it is there already."""
+        if self.ids.device == torch.device(device):
+            return self
+        return self.map(lambda one: one.to(device, non_blocking=True))
+
+    def check(self) -> "Batch":
+        """Refuse ids and scenarios outside the layout: a silent out-of-range score is worse than none.
+
+        Raises:
+            DataError: which column, which value, which bound.
+        """
+        for place, one in enumerate(self.layout.categorical):
+            _check_range(self.ids[:, place], one)
+        for one in self.layout.sequences:
+            _check_range(self.sequences[one.name].values, one)
+        if len(self) and int(self.scenario.max()) >= len(self.layout.scenarios):
+            known = ", ".join(self.layout.scenarios)
+            raise DataError(f"scenario index {int(self.scenario.max())} has no scenario. Known: {known}.")
+        return self
+
+
+_PER_ROW = ("ids", "numerics", "scenario", "labels", "observed", "weight", "user")
+
+
+def _check_range(ids: Tensor, one: Field) -> None:
+    if ids.numel() and (int(ids.min()) < 0 or int(ids.max()) >= one.size):
+        raise DataError(
+            f"feature {one.name!r} has id {int(ids.max())}: its table has {one.size} rows. "
+            "Encode rows with the vocabulary that the model was built with."
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Output:
+    """A model's answer. Logits, never probabilities; everything has a name."""
+
+    logits: Mapping[str, Float[Tensor, "B"]]
+    hidden: Mapping[str, Float[Tensor, "B H"]] = field(default_factory=dict)
+    penalties: Mapping[str, Float[Tensor, ""]] = field(default_factory=dict)

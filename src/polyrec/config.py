@@ -1,0 +1,163 @@
+"""run.toml: what to train, on which rows, for how long. Paths are relative to the file."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from datetime import date, datetime
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from annotated_types import Ge, Gt, Lt
+
+from polyrec.declare import STRICT, parse, read_toml
+from polyrec.errors import ConfigError
+
+Share = Annotated[float, Gt(0.0), Lt(1.0)]
+Moment = int | float | datetime | date | str
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """How one log becomes training, validation and test rows.
+
+    By time, either shares of the rows in time order, or `valid_from` / `test_from`: the first moment (in
+    the time column's own units) of validation and of test. By user, no user is in two of them.
+    """
+
+    __pydantic_config__ = STRICT
+    by: Literal["time", "user", "random"] | None = None  # default: time where the schema has it, else random
+    valid: Share = 0.1
+    test: Share = 0.1
+    valid_from: Moment | None = None
+    test_from: Moment | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if (self.valid_from is None) != (self.test_from is None):
+            raise ConfigError("split: valid_from and test_from go together. Give both, or shares valid and test.")
+        if self.valid_from is not None and self.by not in (None, "time"):
+            raise ConfigError(f"split: valid_from is for by = 'time', not {self.by!r}.")
+        if self.valid_from is None and self.valid + self.test >= 1.0:
+            raise ConfigError(f"split: valid + test = {self.valid + self.test}: nothing is left to train on.")
+
+
+@dataclass(frozen=True, slots=True)
+class DataConfig:
+    """Where the rows are: `log` with a split, or `train` with `valid` and `test`."""
+
+    __pydantic_config__ = STRICT
+    schema: str
+    log: tuple[str, ...] = ()
+    train: tuple[str, ...] = ()
+    valid: tuple[str, ...] = ()
+    test: tuple[str, ...] = ()
+    split: Split | None = None
+    shuffle_rows: Annotated[int, Ge(1)] = 262_144  # rows held and shuffled at a time
+    prefetch: Annotated[int, Ge(0)] = 1  # windows encoded ahead of training
+
+    def __post_init__(self) -> None:
+        if bool(self.log) == bool(self.train):
+            raise ConfigError("[data] needs either log = [...] (with a split) or train = [...] with valid and test.")
+        if self.train and not self.valid:
+            raise ConfigError(
+                "[data] train = [...] needs valid = [...] too: early stopping must not look at test rows."
+            )
+        if self.train and self.split is not None:
+            raise ConfigError("[data] split is for log = [...]; train, valid and test are split already.")
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingConfig:
+    """How a stage is trained; recipes may set other defaults."""
+
+    __pydantic_config__ = STRICT
+    epochs: Annotated[int, Ge(1)] = 3
+    batch_size: Annotated[int, Ge(1)] = 4096
+    lr: Annotated[float, Gt(0)] = 1e-3  # Adam, dense parameters
+    table_lr: Annotated[float, Gt(0)] = 0.05  # row-wise Adagrad, embedding tables
+    tables: Literal["sparse", "dense"] = "sparse"  # dense: Adam with lr over whole tables (paper parity)
+    weight_decay: Annotated[float, Ge(0)] = 0.0  # L2 on dense parameters
+    table_decay: Annotated[float, Ge(0)] = 0.0  # L2 on the touched rows of tables
+    lr_decay: Literal["none", "linear", "cosine"] = "none"  # to 0 over the planned steps
+    warmup: Annotated[int, Ge(0)] = 0  # steps
+    clip: Annotated[float, Gt(0)] | None = None  # norm of the dense gradient
+    evaluations: Annotated[int, Ge(1)] = 2  # validations in an epoch
+    patience: Annotated[int, Ge(1)] = 3  # validations without a better one before stopping
+    metric: Literal["auc", "log_loss"] = "auc"  # mean over validation cells
+    balancer: Literal["fixed", "uncertainty", "gradnorm", "pcgrad"] | None = None
+    seed: int = 0
+    device: str = "cpu"
+    threads: Annotated[int, Ge(1)] | None = None
+    checkpoint_minutes: Annotated[float, Gt(0)] = 5.0
+    checkpoint_steps: Annotated[int, Ge(1)] | None = None  # beside the minutes: every so many steps
+    mask_ids: Annotated[float, Ge(0), Lt(1)] = 0.0  # share of ids shown as out of vocabulary in training
+
+
+@dataclass(frozen=True, slots=True)
+class RunConfig:
+    """One run.toml. `model`, `objective`, `balancer` and `transfer` are checked by who reads them."""
+
+    __pydantic_config__ = STRICT
+    recipe: str
+    data: DataConfig
+    model: dict[str, Any] = field(default_factory=dict)
+    objective: dict[str, Any] = field(default_factory=dict)
+    balancer: dict[str, Any] = field(default_factory=dict)
+    training: dict[str, Any] = field(default_factory=dict)  # over the recipe's defaults
+    transfer: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def load(cls, path: str | Path, settings: Mapping[str, Any] | None = None) -> "RunConfig":
+        """Read a run.toml, apply `a.b = value` settings, resolve paths against the file's folder."""
+        path = Path(path)
+        values = read_toml(path)
+        for key, value in (settings or {}).items():
+            _set(values, key, value)
+        return parse(cls, values, str(path)).rooted(path.resolve().parent)
+
+    def rooted(self, folder: Path) -> "RunConfig":
+        """The same run with absolute paths."""
+        data = self.data
+        paths: dict[str, Any] = {name: tuple(str(folder / one) for one in getattr(data, name)) for name in _PATHS}
+        return replace(self, data=replace(data, schema=str(folder / data.schema), **paths))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values without those that are empty."""
+        plain: dict[str, Any] = _without_empty(asdict(self))
+        return plain
+
+
+_PATHS = ("log", "train", "valid", "test")
+
+
+def read_setting(text: str) -> tuple[str, Any]:
+    """`a.b=value` of the command line: the value is TOML where it parses as TOML, else a string.
+
+    Example:
+        >>> read_setting("training.lr=3e-4"), read_setting("model.towers=cell")
+        (('training.lr', 0.0003), ('model.towers', 'cell'))
+    """
+    import tomllib
+
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise ConfigError(f"--set {text!r} is not a setting. Write it as a.b=value, for example training.lr=3e-4.")
+    try:
+        return key.strip(), tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        return key.strip(), value
+
+
+def _set(values: dict[str, Any], key: str, value: Any) -> None:
+    *path, last = key.split(".")
+    at = values
+    for part in path:
+        at = at.setdefault(part, {})
+        if not isinstance(at, dict):
+            raise ConfigError(f"--set {key}: {part!r} is a value, not a table, in the run file.")
+    at[last] = value
+
+
+def _without_empty(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_empty(one) for key, one in value.items() if one not in (None, {}, ())}
+    return [_without_empty(one) for one in value] if isinstance(value, (list, tuple)) else value

@@ -1,0 +1,109 @@
+"""TOML and mappings into frozen, checked declarations, with every error of a file told at once."""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any, TypeVar, get_args, get_type_hints
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from polyrec.errors import ConfigError, PolyrecError, together, unknown
+
+STRICT = ConfigDict(extra="forbid", arbitrary_types_allowed=False)
+T = TypeVar("T")
+
+
+def read_toml(path: Path, error: type[PolyrecError] = ConfigError) -> dict[str, Any]:
+    """Read a TOML file.
+
+    Raises:
+        error: the file is missing, is not UTF-8 or is not TOML; the message has the line.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as reason:
+        raise error(f"{path} does not exist. Check the path.") from reason
+    except IsADirectoryError as reason:
+        raise error(f"{path} is a folder; name a .toml file in it.") from reason
+    except UnicodeDecodeError as reason:
+        raise error(f"{path} is not UTF-8 (byte {reason.start}). Save it as UTF-8.") from reason
+    except tomllib.TOMLDecodeError as reason:
+        raise error(f"{path} is not TOML: {reason}.") from reason
+
+
+def parse(cls: type[T], values: Mapping[str, Any], where: str, error: type[PolyrecError] = ConfigError) -> T:
+    """A `cls` (frozen dataclass) from plain values; all problems in one message.
+
+    Args:
+        cls: a dataclass; its annotations are the contract.
+        values: as read from TOML or JSON.
+        where: how the message calls the source, for example `run.toml [model]`.
+        error: the kind to raise.
+
+    Raises:
+        error: an unknown key (with the nearest known one), a missing key, a wrong type, a value out of bounds.
+
+    Example:
+        >>> from dataclasses import dataclass
+        >>> @dataclass(frozen=True)
+        ... class Options:
+        ...     width: int = 8
+        >>> parse(Options, {"width": 4}, "[model]")
+        Options(width=4)
+        >>> try:
+        ...     parse(Options, {"widht": 4}, "[model]")
+        ... except ConfigError as reason:
+        ...     print(reason)
+        [model]: option 'widht' is not known. Known: width. Did you mean 'width'?
+    """
+    problems = _unknown_keys(cls, values, "")
+    try:
+        made = TypeAdapter(cls).validate_python(dict(values))
+    except ValidationError as reason:
+        problems += [_worded(item) for item in reason.errors() if item["type"] not in _EXTRA]
+        made = None
+    except PolyrecError as reason:
+        problems.append(str(reason))
+        made = None
+    if problems:
+        raise error(together(problems, where if len(problems) == 1 else f"{where} has {len(problems)} problems"))
+    assert made is not None
+    return made
+
+
+_EXTRA = {"extra_forbidden", "unexpected_keyword_argument"}
+
+
+def _worded(item: Any) -> str:
+    place = ".".join(str(part) for part in item["loc"]) or "value"
+    if item["type"] in ("missing", "missing_argument"):
+        return f"{place} is missing. Add it."
+    message = item["msg"].removeprefix("Value error, ")
+    message = message[0].lower() + message[1:]
+    return f"{place} = {item['input']!r}: {message}."
+
+
+def _unknown_keys(cls: Any, values: Any, path: str) -> list[str]:
+    """Keys that no field of `cls`, or of the dataclasses nested in it, declares."""
+    if not (isinstance(cls, type) and is_dataclass(cls) and isinstance(values, Mapping)):
+        return []
+    hints = get_type_hints(cls)
+    known = [field.name for field in fields(cls) if field.init]
+    problems = []
+    for key, value in values.items():
+        if key not in known:
+            problems.append(unknown("option", path + str(key), known))
+            continue
+        for inner in _dataclasses_in(hints[key]):
+            nested = value if isinstance(value, (list, tuple)) else [value]
+            for place, one in enumerate(nested):
+                index = f"[{place}]" if isinstance(value, (list, tuple)) else ""
+                problems += _unknown_keys(inner, one, f"{path}{key}{index}.")
+    return problems
+
+
+def _dataclasses_in(hint: Any) -> list[Any]:
+    if isinstance(hint, type) and is_dataclass(hint):
+        return [hint]
+    return [found for part in get_args(hint) for found in _dataclasses_in(part)]

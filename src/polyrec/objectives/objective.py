@@ -1,0 +1,81 @@
+"""What every objective offers: the heads it asks a model for, its terms, and what it predicts."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar, cast
+
+from torch import nn
+
+from polyrec.batch import Batch, Layout, Output
+from polyrec.declare import parse
+from polyrec.errors import ConfigError, unknown
+from polyrec.schema import Target
+from polyrec.shapes import Float, Tensor
+
+Terms = Mapping[str, Float[Tensor, ""]]
+Predictions = Mapping[Target, Float[Tensor, "B"]]  # logits
+
+
+class Objective(nn.Module):
+    """`(Output, Batch) -> named terms`, and `Output -> logits of every target`.
+
+    It may own state (a teacher, learned weights); that state is checkpointed apart from the model's.
+    """
+
+    def __init__(self, layout: Layout) -> None:
+        super().__init__()
+        self.layout = layout
+
+    @property
+    def heads(self) -> tuple[str, ...]:
+        """Heads that the model must answer with."""
+        raise NotImplementedError(f"{type(self).__name__} must name its heads")
+
+    def forward(self, output: Output, batch: Batch) -> Terms:
+        """Named scalar terms of the loss. A term without rows is 0 and keeps its graph."""
+        raise NotImplementedError(f"{type(self).__name__} must give its terms")
+
+    def predict(self, output: Output) -> Predictions:
+        """The logit of every target of the layout, from the heads' logits."""
+        raise NotImplementedError(f"{type(self).__name__} must predict every target")
+
+
+O = TypeVar("O", bound=type[Objective])  # noqa: E741
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A registered objective."""
+
+    name: str
+    objective: Callable[[Layout, Any], Objective]
+    config: type[Any]
+
+
+_ENTRIES: dict[str, Entry] = {}
+
+
+def register(name: str, config: type[Any]) -> Callable[[O], O]:
+    """Class decorator: make an objective known under `name`, built as `Objective(layout, config)`."""
+
+    def add(objective: O) -> O:
+        other = _ENTRIES.get(name)
+        if other is not None and cast(Any, other.objective).__qualname__ != objective.__qualname__:
+            raise ConfigError(f"objective {name!r} is registered already, by {other.objective!r}. Choose another name.")
+        _ENTRIES[name] = Entry(name, cast(Any, objective), config)
+        return objective
+
+    return add
+
+
+def names() -> tuple[str, ...]:
+    """Registered objectives, in order of registration."""
+    return tuple(_ENTRIES)
+
+
+def build(name: str, layout: Layout, options: Mapping[str, Any] | None = None) -> Objective:
+    """An objective with these options over its defaults; an unknown option is refused by name."""
+    if name not in _ENTRIES:
+        raise ConfigError(unknown("objective", name, _ENTRIES, "registered"))
+    found = _ENTRIES[name]
+    return found.objective(layout, parse(found.config, options or {}, f"[objective] of {name}"))
