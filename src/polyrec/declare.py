@@ -1,8 +1,10 @@
 """TOML and mappings into frozen, checked declarations, with every error of a file told at once."""
 
+import json
 import tomllib
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_type_hints
 
@@ -107,3 +109,43 @@ def _dataclasses_in(hint: Any) -> list[Any]:
     if isinstance(hint, type) and is_dataclass(hint):
         return [hint]
     return [found for part in get_args(hint) for found in _dataclasses_in(part)]
+
+
+def to_toml(values: Mapping[str, Any], prefix: str = "") -> str:
+    """Plain values as TOML text: scalars and lists first, then tables and arrays of tables.
+
+    Example:
+        >>> print(to_toml({"recipe": "mmoe", "data": {"log": ["a.parquet"]}, "tasks": [{"name": "buy"}]}))
+        recipe = "mmoe"
+        <BLANKLINE>
+        [data]
+        log = ["a.parquet"]
+        <BLANKLINE>
+        [[tasks]]
+        name = "buy"
+        <BLANKLINE>
+    """
+    lines, blocks = [], []
+    for key, value in values.items():
+        path = f"{prefix}{_key(key)}"
+        if isinstance(value, Mapping):
+            blocks.append(f"\n[{path}]\n" + to_toml(value, f"{path}."))
+        elif isinstance(value, (list, tuple)) and value and all(isinstance(one, Mapping) for one in value):
+            blocks += [f"\n[[{path}]]\n" + to_toml(one, f"{path}.") for one in value]
+        else:
+            lines.append(f"{_key(key)} = {_value(value)}\n")
+    return "".join(lines + blocks)
+
+
+def _key(key: str) -> str:
+    return key if key.replace("_", "").replace("-", "").isalnum() else json.dumps(key, ensure_ascii=False)
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, Mapping):
+        return "{ " + ", ".join(f"{_key(key)} = {_value(one)}" for key, one in value.items()) + " }"
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(_value(one) for one in value) + "]"
+    return repr(value) if isinstance(value, float) else json.dumps(value, ensure_ascii=False)

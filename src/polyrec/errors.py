@@ -42,7 +42,7 @@ def unknown(what: str, value: object, known: Iterable[object], where: str = "") 
     place = where or "known"
     shown = names if len(names) <= 12 else [*names[:12], f"... ({len(names)} in all)"]
     text = f"{what} {value!r} is not {place}. Known: {', '.join(shown) or 'none'}."
-    near = get_close_matches(str(value), names, n=1, cutoff=0.6)
+    near = get_close_matches(str(value).rpartition(".")[2], names, n=1, cutoff=0.6)
     return f"{text} Did you mean {near[0]!r}?" if near else text
 
 

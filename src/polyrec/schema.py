@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from polyrec.declare import STRICT, parse, read_toml
+from polyrec.declare import STRICT, parse, read_toml, to_toml
 from polyrec.errors import SchemaError, together, unknown
 
 ALL = "all"
@@ -167,7 +167,13 @@ class Schema:
 
     def to_toml(self) -> str:
         """The schema as TOML text, as `polyrec inspect --out` writes it."""
-        return _toml(self)
+        plain = self.to_dict()
+        for one in [*plain["features"], *plain["tasks"]]:
+            one.pop("strict", None) if one.get("strict") else None
+        if self.unknown_scenario == "refuse":
+            del plain["unknown_scenario"]
+        tops = ("scenarios", "unknown_scenario", "keys", "features", "tasks")
+        return to_toml({key: plain[key] for key in tops if plain.get(key)})
 
     @property
     def fingerprint(self) -> str:
@@ -326,21 +332,3 @@ def _without_none(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _without_none(one) for key, one in value.items() if one is not None}
     return [_without_none(one) for one in value] if isinstance(value, (list, tuple)) else value
-
-
-def _toml(schema: Schema) -> str:
-    plain = schema.to_dict()
-    lines = []
-    if schema.scenarios:
-        lines.append(f"scenarios = {json.dumps(plain['scenarios'], ensure_ascii=False)}")
-    if schema.unknown_scenario != "refuse":
-        lines.append(f'unknown_scenario = "{schema.unknown_scenario}"')
-    lines += ["", "[keys]", *_pairs(plain["keys"])]
-    for name in ("features", "tasks"):
-        for one in plain[name]:
-            lines += ["", f"[[{name}]]", *_pairs({key: value for key, value in one.items() if value is not True})]
-    return "\n".join(lines).lstrip("\n") + "\n"
-
-
-def _pairs(values: Mapping[str, Any]) -> list[str]:
-    return [f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in values.items()]

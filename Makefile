@@ -1,0 +1,40 @@
+# `make demo` runs the main job, `make test` passes the tests; both set up what they need in .venv.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-fast lint types docs clean
+
+help:
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
+
+setup: .venv/.done ## create .venv with everything that the demo and the tests need
+
+.venv/.done: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit("polyrec needs Python 3.11 or later; this is " + sys.version.split()[0] + ". Try: make PYTHON=python3.11 setup") if sys.version_info < (3, 11) else None'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+demo: setup ## train, compare, report and score on real data, in under 5 minutes
+	$(BIN)/polyrec demo --out demo
+
+test: setup ## every test
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+
+test-fast: setup ## the tests that take seconds
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not slow"
+
+lint: setup ## style and the contracts between layers
+	$(BIN)/ruff check src tests
+	$(BIN)/ruff format --check src tests
+	$(BIN)/lint-imports
+
+types: setup ## strict types
+	$(BIN)/mypy
+
+docs: setup ## the documentation, into site/
+	$(BIN)/mkdocs build --strict --quiet
+
+clean: ## remove what was generated
+	rm -rf .venv site demo build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -1,0 +1,6 @@
+"""A trained model as a folder that tests itself."""
+
+from polyrec.artifact.bundle import Bundle
+from polyrec.artifact.manifest import Manifest
+
+__all__ = ["Bundle", "Manifest"]

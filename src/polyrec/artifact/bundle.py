@@ -1,0 +1,127 @@
+"""A trained model with its encoding: raw rows in, probabilities out, and proof that it still does."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from polyrec import models, objectives
+from polyrec.artifact.manifest import FORMAT, Manifest, Part, digests
+from polyrec.atomic import whole_folder
+from polyrec.batch import Batch
+from polyrec.data.encode import Encoder
+from polyrec.data.vocabulary import Vocabulary
+from polyrec.errors import BundleError
+from polyrec.objectives import Objective
+from polyrec.schema import Schema, Target
+from polyrec.shapes import Float, Tensor
+
+GOLDEN_ROWS = 64
+TOLERANCE = 1e-5
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A model that scores raw rows. `load` refuses to give one whose golden rows score otherwise than when saved.
+
+    Example:
+        A bundle is written by `polyrec fit` and read back with
+
+        ```python
+        bundle = Bundle.load("runs/mmoe/bundle")
+        probabilities = bundle.probabilities(bundle.encoder.encode_rows([{"user_id": 7, "tab": "home"}]))
+        ```
+    """
+
+    manifest: Manifest
+    schema: Schema
+    encoder: Encoder
+    model: nn.Module
+    objective: Objective
+
+    @torch.inference_mode()
+    def logits(self, batch: Batch) -> Mapping[Target, Float[Tensor, "B"]]:
+        """The logit of every target, a function of each row alone."""
+        return self.objective.predict(self.model(batch))
+
+    def probabilities(self, batch: Batch) -> dict[Target, Float[Tensor, "B"]]:
+        """The probability of every target."""
+        return {target: torch.sigmoid(logit) for target, logit in self.logits(batch).items()}
+
+    def save(self, folder: str | Path, golden: pa.Table) -> "Bundle":
+        """Write the bundle whole, with `golden` raw rows and the scores they get now."""
+        folder = Path(folder)
+        with whole_folder(folder) as target:
+            (target / "schema.json").write_text(json.dumps(self.schema.to_dict(), indent=1), encoding="utf-8")
+            self.encoder.vocabulary.save(target / "vocabulary")
+            save_file(_tensors(self.model), target / "model.safetensors")
+            if self.objective.state_dict():
+                save_file(_tensors(self.objective), target / "objective.safetensors")
+            self._write_golden(target, golden.slice(0, GOLDEN_ROWS))
+            manifest = replace(self.manifest, files=digests(target))
+            manifest.write(target)
+        return replace(self, manifest=manifest)
+
+    def _write_golden(self, folder: Path, rows: pa.Table) -> None:
+        pq.write_table(rows, folder / "golden.parquet")
+        scores = self.probabilities(self.encoder.encode(rows, labels=False))
+        plain = {target.name: [float(one) for one in score] for target, score in scores.items()}
+        (folder / "golden.json").write_text(json.dumps(plain, indent=1), encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: str | Path) -> "Bundle":
+        """Read a bundle, rebuild its model, and replay its golden rows.
+
+        Raises:
+            BundleError: damaged, of another format, or scoring otherwise than when it was written.
+        """
+        folder = Path(folder)
+        manifest = Manifest.read(folder)
+        schema = Schema.load(folder / "schema.json")
+        encoder = Encoder(schema, Vocabulary.load(folder / "vocabulary"))
+        objective = objectives.build(manifest.objective.name, encoder.layout, manifest.objective.options)
+        model = models.build(manifest.model.name, encoder.layout, objective.heads, manifest.model.options)
+        _restore(model, folder / "model.safetensors")
+        if (folder / "objective.safetensors").exists():
+            _restore(objective, folder / "objective.safetensors")
+        bundle = cls(manifest, schema, encoder, model.eval(), objective.eval())
+        bundle._replay(folder)
+        return bundle
+
+    def _replay(self, folder: Path) -> None:
+        rows = pq.read_table(folder / "golden.parquet")
+        expected = json.loads((folder / "golden.json").read_text(encoding="utf-8"))
+        for target, score in self.probabilities(self.encoder.encode(rows, labels=False)).items():
+            saved = torch.tensor(expected[target.name])
+            worst = float((score - saved).abs().max()) if len(saved) else 0.0
+            if not worst <= TOLERANCE:
+                raise BundleError(
+                    f"{folder}: golden rows score {target.name} differently than when the bundle was written "
+                    f"(by {worst:.2g}; the bound is {TOLERANCE:g}). This machine computes another model: "
+                    "export the bundle again with this version."
+                )
+
+
+def describe(recipe: str, model: Part, objective: Part, schema: Schema, network: nn.Module) -> Manifest:
+    """A manifest without files, trained_on and metrics, which `save` and the caller add."""
+    count = sum(parameter.numel() for parameter in network.parameters())
+    return Manifest(FORMAT, version("polyrec"), recipe, model, objective, schema.fingerprint, count)
+
+
+def _tensors(module: nn.Module) -> dict[str, Tensor]:
+    return {name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}
+
+
+def _restore(module: nn.Module, path: Path) -> None:
+    try:
+        module.load_state_dict(load_file(path))
+    except (SafetensorError, RuntimeError, OSError) as reason:
+        raise BundleError(f"{path} does not fit the model it names: {reason}. Export the bundle again.") from reason

@@ -1,0 +1,34 @@
+"""`polyrec evaluate`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+HELP = """The report of a bundle on other rows.
+
+Example: polyrec evaluate runs/mmoe/bundle next-week.parquet --out report.json
+"""
+
+
+def run(
+    bundle: Annotated[Path, typer.Argument(help="A bundle folder that fit wrote.")],
+    data: Annotated[list[str], typer.Argument(help="Parquet or CSV files with labels.")],
+    out: Annotated[Path | None, typer.Option("--out", help="Also write report.json here (and .html beside it).")] = None,
+) -> None:
+    """Score rows, compare with their labels, print the table."""
+    from polyrec.artifact import Bundle
+    from polyrec.atomic import write_text
+    from polyrec.cli.files import check_output, log, show
+    from polyrec.data.files import Source, expand
+    from polyrec.evaluation import pages
+    from polyrec.evaluation.evaluate import evaluate
+
+    if out is not None:
+        check_output(out)
+    report = evaluate(Bundle.load(bundle), Source(expand(data)))
+    show(report.table())
+    if out is not None:
+        write_text(out, report.to_json())
+        page = write_text(out.with_suffix(".html"), pages.render(report.to_dict()))
+        log(f"report: {out}, {page}")

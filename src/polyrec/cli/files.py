@@ -1,0 +1,22 @@
+"""Words to the terminal, and outputs that must not overwrite what they should not."""
+
+import sys
+from pathlib import Path
+
+from polyrec.errors import ConfigError
+
+
+def log(text: str) -> None:
+    """A line of progress, on stderr: stdout is for results."""
+    sys.stderr.write(text + "\n")
+
+
+def show(text: str) -> None:
+    """A result, on stdout."""
+    sys.stdout.write(text + "\n")
+
+
+def check_output(path: Path) -> None:
+    """Refuse an output file that is a folder."""
+    if path.is_dir():
+        raise ConfigError(f"--out {path} is a folder. Name a file in it.")

@@ -1,0 +1,35 @@
+"""`polyrec fit`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+HELP = """Train a recipe; the folder gets run.toml, events.jsonl, report.json, report.html and a bundle.
+
+Example: polyrec fit run.toml --out runs/mmoe --set training.epochs=2
+"""
+
+
+def run(
+    file: Annotated[Path, typer.Argument(help="The run file.")],
+    out: Annotated[Path | None, typer.Option("--out", help="The folder to write; runs/RECIPE by default.")] = None,
+    settings: Annotated[list[str] | None, typer.Option("--set", help="a.b=value over the run file.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
+    device: Annotated[str | None, typer.Option("--device", help="cpu or cuda.")] = None,
+    seed: Annotated[int | None, typer.Option("--seed", help="Of weights and shuffling.")] = None,
+) -> None:
+    """Train, judge, and keep the model."""
+    from polyrec.cli.files import log, show
+    from polyrec.config import RunConfig, read_setting
+    from polyrec.evaluation.report import Report
+    from polyrec.recipes.fit import fit
+
+    given = dict(read_setting(one) for one in settings or [])
+    given |= {"training.device": device} if device is not None else {}
+    given |= {"training.seed": seed} if seed is not None else {}
+    config = RunConfig.load(file, given)
+    folder = out or Path("runs") / config.recipe
+    finished = fit(config, folder, resume=resume, log=log)
+    show(Report.load(finished.report).table())
+    log(f"report: {finished.page}\nbundle: {finished.bundle}")

@@ -1,0 +1,36 @@
+"""`polyrec inspect`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+HELP = """Infer a schema, print statistics per column and cell, and name what would spoil a model.
+
+Example: polyrec inspect log-*.parquet --out schema.toml
+"""
+
+
+def run(
+    data: Annotated[list[str], typer.Argument(help="Parquet or CSV files.")],
+    schema: Annotated[Path | None, typer.Option("--schema", help="Check against this schema; none is inferred.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Write the inferred schema.toml here.")] = None,
+    sample: Annotated[int, typer.Option("--sample", help="Rows that the leak checks look at.")] = 200_000,
+    seed: Annotated[int, typer.Option("--seed", help="Of the sample.")] = 0,
+) -> None:
+    """Look before training."""
+    from rich.console import Console
+
+    from polyrec.atomic import write_text
+    from polyrec.cli.files import check_output, log
+    from polyrec.data.files import expand
+    from polyrec.data.inspection import inspect, render
+    from polyrec.schema import Schema
+
+    if out is not None:
+        check_output(out)
+    found = inspect(expand(data), Schema.load(schema) if schema else None, sample=sample, seed=seed)
+    render(found, Console())
+    if out is not None:
+        write_text(out, found.schema.to_toml())
+        log(f"schema: {out}")

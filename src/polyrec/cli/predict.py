@@ -1,0 +1,26 @@
+"""`polyrec predict`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+HELP = """Probabilities for rows: the key columns, and p_TASK (and p_TASK_given_PARENT) for each task.
+
+Example: polyrec predict runs/mmoe/bundle new.parquet --out scores.parquet
+"""
+
+
+def run(
+    bundle: Annotated[Path, typer.Argument(help="A bundle folder that fit wrote.")],
+    data: Annotated[list[str], typer.Argument(help="Parquet or CSV files.")],
+    out: Annotated[Path, typer.Option("--out", help="The parquet file to write.")],
+) -> None:
+    """Score files in blocks."""
+    from polyrec.cli.files import check_output, log
+    from polyrec.data.files import Source, expand
+    from polyrec.serving import Scorer
+
+    check_output(out)
+    rows = Scorer.load(bundle).predict(Source(expand(data)), out)
+    log(f"{rows:,} rows scored into {out}")

@@ -1,0 +1,1 @@
+"""Rows on disk to batches: files, splits, vocabularies, encoding, loading."""

@@ -1,0 +1,218 @@
+"""The one way in: raw rows to a `Batch`, the same for training, evaluation and serving."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+
+from polyrec.batch import Batch, Field, Jagged, Layout, Number
+from polyrec.data.columns import last, read_labels, read_lists, read_scenarios, read_vectors
+from polyrec.data.fit import meaningful
+from polyrec.data.hashing import hash_keys
+from polyrec.data.keys import read_keys
+from polyrec.data.values import FIRST, UNKNOWN, Values
+from polyrec.data.vocabulary import Vocabulary
+from polyrec.errors import DataError, unknown
+from polyrec.schema import Feature, Schema
+from polyrec.shapes import Tensor
+
+MAX_LENGTH = 50  # of a sequence that does not say
+
+
+class Encoder:
+    """Encodes rows with a fitted vocabulary. It keeps no state between calls; threads may share it.
+
+    Example:
+        >>> from polyrec.schema import Keys, Task
+        >>> schema = Schema(Keys("tab"), (Feature("item", "categorical"),), (Task("click", "click"),))
+        >>> items = Values("text", pa.array(["a", "b"], pa.large_string()))
+        >>> encoder = Encoder(schema, Vocabulary(("feed", "home"), {"item": items}, {}, 3, {"item": 1}))
+        >>> batch = encoder.encode_rows([{"tab": "home", "item": "b"}, {"tab": "feed", "item": "new"}])
+        >>> batch.ids.tolist(), batch.scenario.tolist()
+        ([[3], [0]], [1, 0])
+    """
+
+    def __init__(self, schema: Schema, vocabulary: Vocabulary) -> None:
+        self.schema = schema.with_scenarios(vocabulary.scenarios)
+        self.vocabulary = vocabulary
+        self.layout = _layout(self.schema, vocabulary)
+        self._scenarios = Values("text", pa.array(vocabulary.scenarios, pa.large_string()))
+        self._by_kind = {
+            kind: tuple(one for one in schema.features if one.kind == kind)
+            for kind in ("categorical", "numeric", "sequence", "vector")
+        }
+
+    def columns(self, *, labels: bool = True) -> tuple[str, ...]:
+        """Columns that `encode` reads; the user's is needed only beside labels."""
+        names = [*(one.name for one in self.schema.features), self.schema.keys.scenario]
+        if labels:
+            names += [task.label for task in self.schema.tasks]
+            names += [self.schema.keys.user] if self.schema.keys.user else []
+        return tuple(dict.fromkeys(names))
+
+    def encode(self, rows: pa.Table, *, labels: bool = True, strict: bool = False) -> Batch:
+        """Rows as packed tensors, in their order.
+
+        Args:
+            rows: the columns of `columns(labels=labels)`, others are left alone.
+            labels: read the labels; without, `observed` is False everywhere.
+            strict: refuse a scenario that is not known even where the schema gives such rows to the shared
+                path (training).
+
+        Raises:
+            DataError: a column is missing, of the wrong type, a label is not binary, a scenario is unknown.
+        """
+        known = rows.column_names
+        for name in self.columns(labels=labels):
+            if name not in known:
+                raise DataError(unknown("column", name, known, "in the rows"))
+        numerics = self._numerics(rows)
+        marked, observed = self._labels(rows, labels)
+        return Batch(
+            layout=self.layout,
+            ids=self._ids(rows),
+            numerics=numerics,
+            scenario=self._scenario(rows, strict),
+            labels=marked,
+            observed=observed,
+            weight=torch.ones(rows.num_rows),
+            user=self._user(rows),
+            sequences={one.name: self._sequence(rows, one) for one in self._by_kind["sequence"]},
+            vectors={one.name: self._vector(rows, one) for one in self._by_kind["vector"]},
+        )
+
+    def encode_rows(self, rows: Sequence[Mapping[str, Any]]) -> Batch:
+        """Rows as they come over the wire, without labels. A field that is missing is null; others are left alone.
+
+        Raises:
+            DataError: a value of the wrong type, by its field; an unknown scenario.
+        """
+        names = [*self.columns(labels=False)]
+        names += [self.schema.keys.user] if self.schema.keys.user else []
+        columns = {name: _column(name, [row.get(name) for row in rows]) for name in dict.fromkeys(names)}
+        return self.encode(pa.table(columns), labels=False)
+
+    def _ids(self, rows: pa.Table) -> Tensor:
+        features = self._by_kind["categorical"]
+        ids = np.empty((rows.num_rows, len(features)), np.int32)
+        for place, feature in enumerate(features):
+            values = self.vocabulary.values[feature.shares or feature.name]
+            where = f"feature {feature.name!r}"
+            for start, chunk in _chunks(rows, feature.name):
+                found = values.ids(read_keys(meaningful(chunk), where), where)
+                ids[start : start + len(chunk), place] = found
+        return torch.from_numpy(ids)
+
+    def _numerics(self, rows: pa.Table) -> Tensor:
+        numerics = np.zeros((rows.num_rows, len(self.layout.numeric)), np.float32)
+        place = 0
+        for feature in self._by_kind["numeric"]:
+            numbers = self.vocabulary.numbers[feature.name]
+            for start, chunk in _chunks(rows, feature.name):
+                part = numerics[start : start + len(chunk)]
+                absent = part[:, place + 1] if numbers.flagged else None
+                numbers.encode(meaningful(chunk), f"feature {feature.name!r}", part[:, place], absent)
+            place += 2 if numbers.flagged else 1
+        return torch.from_numpy(numerics)
+
+    def _sequence(self, rows: pa.Table, feature: Feature) -> Jagged:
+        values = self.vocabulary.values[feature.shares or feature.name]
+        where = f"feature {feature.name!r}"
+        ids, lengths = [np.zeros(0, np.int32)], [np.zeros(1, np.int64)]
+        for _, chunk in _chunks(rows, feature.name):
+            flat, counts = read_lists(meaningful(chunk), where)
+            found = values.ids(read_keys(meaningful(flat), where), where)
+            found, counts = last(found, counts, feature.max_length or MAX_LENGTH)
+            ids.append(found)
+            lengths.append(counts)
+        return Jagged(torch.from_numpy(np.concatenate(ids)), torch.from_numpy(np.cumsum(np.concatenate(lengths))))
+
+    def _vector(self, rows: pa.Table, feature: Feature) -> Tensor:
+        size = feature.size or 0
+        vectors = np.empty((rows.num_rows, size), np.float32)
+        for start, chunk in _chunks(rows, feature.name):
+            vectors[start : start + len(chunk)] = read_vectors(meaningful(chunk), size, f"feature {feature.name!r}")
+        return torch.from_numpy(vectors)
+
+    def _labels(self, rows: pa.Table, wanted: bool) -> tuple[Tensor, Tensor]:
+        tasks = self.schema.tasks
+        labels = np.zeros((rows.num_rows, len(tasks)), np.float32)
+        observed = np.zeros((rows.num_rows, len(tasks)), bool)
+        for place, task in enumerate(tasks if wanted else ()):
+            for start, chunk in _chunks(rows, task.label):
+                stop = start + len(chunk)
+                labels[start:stop, place], observed[start:stop, place] = read_labels(chunk, f"label {task.label!r}")
+        return torch.from_numpy(labels), torch.from_numpy(observed)
+
+    def _scenario(self, rows: pa.Table, strict: bool) -> Tensor:
+        column = self.schema.keys.scenario
+        places = np.empty(rows.num_rows, np.int64)
+        for start, chunk in _chunks(rows, column):
+            keys = read_scenarios(meaningful(chunk), f"scenario column {column!r}")
+            places[start : start + len(chunk)] = self._scenarios.ids(keys)
+        places -= FIRST
+        lost = np.flatnonzero(places < 0)
+        if len(lost):
+            if strict or self.schema.unknown_scenario == "refuse":
+                raise self._unknown(
+                    rows[column][int(lost[0])].as_py(), int(lost[0]), places[lost[0]] != UNKNOWN - FIRST
+                )
+            places[lost] = -1
+        return torch.from_numpy(places)
+
+    def _unknown(self, name: object, row: int, null: bool) -> DataError:
+        column = self.schema.keys.scenario
+        if null:
+            known = ", ".join(self.schema.scenarios)
+            return DataError(f"scenario column {column!r} is null in row {row}. Known: {known}. Fill it.")
+        return DataError(unknown("scenario", str(name), self.schema.scenarios, "known to this vocabulary"))
+
+    def _user(self, rows: pa.Table) -> Tensor:
+        """Which rows are of one user: integers as they are, texts by their hash; 0 where nobody says."""
+        column = self.schema.keys.user
+        users = np.zeros(rows.num_rows, np.int64)
+        if column is not None and column in rows.column_names:
+            for start, chunk in _chunks(rows, column):
+                keys = read_keys(meaningful(chunk), f"user key {column!r}")
+                if isinstance(keys.values, np.ndarray):
+                    found = keys.spread(keys.values.astype(np.int64), 0)
+                else:
+                    found = hash_keys(keys).view(np.int64)
+                users[start : start + len(chunk)] = found
+        return torch.from_numpy(users)
+
+
+def _layout(schema: Schema, vocabulary: Vocabulary) -> Layout:
+    categorical, numeric, sequences, vectors = [], [], [], []
+    for one in schema.features:
+        if one.kind == "numeric":
+            numbers = vocabulary.numbers[one.name]
+            numeric.append(Number(one.name, one.side, unit=numbers.kind == "quantile"))
+            if numbers.flagged:
+                numeric.append(Number(f"{one.name}?", one.side, unit=True))
+        elif one.kind == "vector":
+            vectors.append(Number(one.name, one.side, one.size or 1))
+        else:
+            size = len(vocabulary.values[one.shares or one.name])
+            length = (one.max_length or MAX_LENGTH) if one.kind == "sequence" else None
+            field = Field(one.name, size, one.side, one.dim, one.shares, length)
+            (categorical if length is None else sequences).append(field)
+    return Layout(
+        vocabulary.scenarios, schema.tasks, tuple(categorical), tuple(numeric), tuple(sequences), tuple(vectors)
+    )
+
+
+def _chunks(rows: pa.Table, name: str) -> Any:
+    start = 0
+    for chunk in rows[name].chunks:
+        yield start, chunk
+        start += len(chunk)
+
+
+def _column(name: str, values: list[Any]) -> pa.Array:
+    try:
+        return pa.array(values)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as reason:
+        raise DataError(f"field {name!r} has values that do not go together: {reason}. Send one type.") from reason

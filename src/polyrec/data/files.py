@@ -1,0 +1,212 @@
+"""Rows on disk: files in an order, a condition on their rows, and streams of them in bounded memory."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from glob import glob
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+from polars.io.plugins import register_io_source
+
+from polyrec.data import where as conditions
+from polyrec.data.pieces import Piece, open_pieces, read_piece, schema_of
+from polyrec.data.where import Where
+from polyrec.errors import DataError, unknown
+
+
+def expand(patterns: Sequence[str | Path]) -> tuple[Path, ...]:
+    """Paths that match, pattern by pattern, each pattern's in the order of their names, each path once.
+
+    Raises:
+        DataError: a pattern that matches nothing, or a folder.
+
+    Example:
+        >>> import tempfile
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> for name in ("day2.csv", "day1.csv"):
+        ...     _ = (folder / name).write_text("a")
+        >>> [path.name for path in expand([folder / "day*.csv"])]
+        ['day1.csv', 'day2.csv']
+    """
+    found: dict[Path, None] = {}
+    for pattern in map(str, patterns):
+        paths = (
+            [Path(pattern)] if Path(pattern).exists() else [Path(one) for one in sorted(glob(pattern, recursive=True))]
+        )
+        if not paths:
+            what = "matches no file" if any(sign in pattern for sign in "*?[") else "does not exist"
+            raise DataError(f"{pattern} {what}. Check the path; it is relative to the run file or to where you are.")
+        for path in paths:
+            if path.is_dir():
+                raise DataError(f"{path} is a folder; name the files in it, for example {path}/*.parquet.")
+            found[path] = None
+    if not found:
+        raise DataError("no file is named. Name at least one parquet or CSV file.")
+    return tuple(found)
+
+
+@dataclass(frozen=True)
+class Source:
+    """Rows of parquet or CSV files in the order of the files, or those of them that meet a condition.
+
+    Nothing is read before it is asked for, and no more than a few blocks of rows are held at a time.
+
+    Example:
+        >>> import tempfile, pyarrow.parquet as pq
+        >>> path = Path(tempfile.mkdtemp()) / "log.parquet"
+        >>> pq.write_table(pa.table({"week": [1, 2, 3], "buy": [0, 1, 0]}), path)
+        >>> source = Source((path,), conditions.Between("week", 2))
+        >>> source.rows(), [table["buy"].to_pylist() for table in source.tables(["buy"])]
+        (2, [[1, 0]])
+    """
+
+    paths: tuple[Path, ...]
+    where: Where | None = None
+
+    def columns(self) -> dict[str, pa.DataType]:
+        """Names and types of the columns, the same in every file.
+
+        Raises:
+            DataError: a file is missing, damaged, or has other columns than the first.
+        """
+        return {field.name: field.type for field in self._schema}
+
+    def require(self, names: Sequence[str]) -> None:
+        """Refuse rows that lack one of these columns.
+
+        Raises:
+            DataError: the missing column, those there are, and the nearest of them.
+        """
+        known = self.columns()
+        for name in names:
+            if name not in known:
+                raise DataError(unknown("column", name, known, f"in {self.paths[0]}"))
+
+    def rows(self) -> int:
+        """How many rows meet the condition."""
+        return sum(self._kept)
+
+    def filtered(self, where: Where) -> "Source":
+        """The rows of the same files that meet `where`."""
+        return Source(self.paths, where)
+
+    def tables(
+        self, columns: Sequence[str] | None = None, start_row: int = 0, seed: Sequence[int] | None = None
+    ) -> Iterator[pa.Table]:
+        """Stream the rows that meet the condition; texts come as dictionaries, each distinct one once.
+
+        Args:
+            columns: which, in this order; all where None.
+            start_row: leave out so many rows that meet the condition.
+            seed: None: in the order of the files; else row groups in an order drawn from these numbers.
+
+        Raises:
+            DataError: a column is missing, a file is damaged or has no rows.
+        """
+        names = tuple(self.columns() if columns is None else columns)
+        self.require(names)
+        order = np.arange(len(self._pieces))
+        if seed is not None:
+            np.random.default_rng(list(seed)).shuffle(order)
+        for place in order.tolist():
+            if start_row >= self._kept[place]:
+                start_row -= self._kept[place]
+                continue
+            yield from _after(self._stream(self._pieces[place], names), start_row)
+            start_row = 0
+
+    def scan(self) -> pl.LazyFrame:
+        """The rows as a lazy polars frame that streams; only columns asked for are read."""
+        schema = pl.Schema(pa.schema([(name, _decoded(kind)) for name, kind in self.columns().items()]))
+
+        def read(
+            names: list[str] | None, predicate: pl.Expr | None, rows: int | None, _batch: int | None
+        ) -> Iterator[pl.DataFrame]:
+            for table in self.tables(names):
+                frame = pl.DataFrame(table.cast(pa.schema([(one.name, _decoded(one.type)) for one in table.schema])))
+                frame = frame if rows is None else frame.head(rows)
+                rows = None if rows is None else rows - len(frame)
+                yield frame if predicate is None else frame.filter(predicate)
+                if rows == 0:
+                    return
+
+        return register_io_source(read, schema=schema)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values; `from_dict` reads them back."""
+        where = None if self.where is None else conditions.to_dict(self.where)
+        return {"paths": [str(path) for path in self.paths], "where": where}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "Source":
+        """A source from plain values."""
+        where = values["where"]
+        paths = tuple(Path(path) for path in values["paths"])
+        return cls(paths, None if where is None else conditions.from_dict(where))
+
+    @cached_property
+    def _schema(self) -> pa.Schema:
+        return schema_of(self.paths)
+
+    @cached_property
+    def _pieces(self) -> tuple[Piece, ...]:
+        pieces = open_pieces(self.paths, self._schema)
+        if not any(piece.rows for piece in pieces):
+            raise DataError(f"{', '.join(map(str, self.paths))}: no rows. Check how the log was written.")
+        return pieces
+
+    @cached_property
+    def _kept(self) -> tuple[int, ...]:
+        """Rows of each piece that meet the condition."""
+        if self.where is None:
+            return tuple(piece.rows for piece in self._pieces)
+        self.require(self.where.columns)
+        return tuple(self._count(piece) for piece in self._pieces)
+
+    def _count(self, piece: Piece) -> int:
+        verdict = self._verdict(piece)
+        if verdict is not None:
+            return piece.rows if verdict else 0
+        assert self.where is not None
+        first, total = piece.first, 0
+        for table in read_piece(piece, self.where.columns, self._schema):
+            total += int(self.where.mask(table, first).sum())
+            first += table.num_rows
+        return total
+
+    def _verdict(self, piece: Piece) -> bool | None:
+        if self.where is None:
+            return True
+        if not self.where.columns:
+            return None
+        return self.where.verdict(piece.statistics(self.where.columns), self._schema.field(self.where.columns[0]).type)
+
+    def _stream(self, piece: Piece, names: tuple[str, ...]) -> Iterator[pa.Table]:
+        """The rows of a piece that meet the condition."""
+        whole = self._verdict(piece)
+        wanted = names if whole or self.where is None else tuple(dict.fromkeys([*names, *self.where.columns]))
+        first = piece.first
+        for table in read_piece(piece, wanted, self._schema):
+            inside = np.ones(table.num_rows, bool) if whole or self.where is None else self.where.mask(table, first)
+            first += table.num_rows
+            kept = table.select(names)
+            if inside.all():
+                yield kept
+            elif inside.any():
+                yield kept.filter(pa.array(inside))
+
+
+def _after(tables: Iterator[pa.Table], rows: int) -> Iterator[pa.Table]:
+    """The stream without its first rows."""
+    for table in tables:
+        if rows < table.num_rows:
+            yield table.slice(rows) if rows else table
+        rows = max(rows - table.num_rows, 0)
+
+
+def _decoded(kind: pa.DataType) -> pa.DataType:
+    return kind.value_type if pa.types.is_dictionary(kind) else kind

@@ -1,0 +1,103 @@
+"""One pass over the training rows: counts of values, moments of numbers, names of scenarios."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from polyrec.data.columns import read_lists, read_scenarios, read_vectors
+from polyrec.data.files import Source
+from polyrec.data.keys import read_keys
+from polyrec.data.numbers import DEFAULT_TRANSFORM, Tally, read_floats
+from polyrec.data.values import Counted
+from polyrec.errors import DataError, unknown
+from polyrec.schema import Feature, Schema
+
+Add = Callable[[pa.Array], None]
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What one pass found: counts by the feature that owns the ids, tallies by numeric feature."""
+
+    rows: int
+    scenarios: tuple[str, ...]
+    counts: dict[str, Counted]
+    tallies: dict[str, Tally]
+
+
+def find(schema: Schema, source: Source) -> Findings:
+    """Read the features and the scenario of every row once.
+
+    Raises:
+        DataError: no rows; a column is missing, of the wrong type or all null; a scenario is null or undeclared.
+    """
+    scenario = schema.keys.scenario
+    names = tuple(dict.fromkeys([*(one.name for one in schema.features), scenario]))
+    source.require(names)
+    gathered = {one.name: _gatherer(one) for one in schema.features}
+    scenarios = Counted(f"scenario column {scenario!r}")
+    rows = 0
+    for table in source.tables(names):
+        rows += table.num_rows
+        for name, (_, add) in gathered.items():
+            for chunk in table[name].chunks:
+                add(meaningful(chunk))
+        for chunk in table[scenario].chunks:
+            scenarios.add(read_scenarios(chunk, scenarios.where))
+    if not rows:
+        raise DataError(f"{', '.join(map(str, source.paths))}: no training rows. Check the split.")
+    for name, (what, _) in gathered.items():
+        if isinstance(what, (Counted, Tally)) and what.nulls == what.rows:
+            raise DataError(f"feature {name!r} is null in all {rows:,} training rows. Remove the feature.")
+    tallies = {name: what for name, (what, _) in gathered.items() if isinstance(what, Tally)}
+    counts = {name: what for name, (what, _) in gathered.items() if isinstance(what, Counted)}
+    return Findings(rows, _scenarios(schema, scenarios), _joined(schema, counts), tallies)
+
+
+def meaningful(column: pa.Array) -> pa.Array:
+    """A chunk of nothing but nulls says nothing by its type either."""
+    return pa.nulls(len(column)) if column.null_count == len(column) else column
+
+
+def _gatherer(feature: Feature) -> tuple[Counted | Tally | None, Add]:
+    where = f"feature {feature.name!r}"
+    if feature.kind == "numeric":
+        tally = Tally(feature.transform or DEFAULT_TRANSFORM)
+        return tally, lambda column: tally.add(read_floats(column, where), column.null_count)
+    if feature.kind == "vector":
+        size = feature.size or 0
+        return None, lambda column: _ignore(read_vectors(column, size, where))
+    counted = Counted(where)
+    if feature.kind == "sequence":
+        return counted, lambda column: counted.add(read_keys(read_lists(column, where)[0], where))
+    if feature.hash is not None:
+        return counted, lambda column: counted.note(read_keys(column, where))
+    return counted, lambda column: counted.add(read_keys(column, where))
+
+
+def _ignore(_: object) -> None:
+    """Reading it was the check."""
+
+
+def _joined(schema: Schema, counts: dict[str, Counted]) -> dict[str, Counted]:
+    for feature in schema.features:
+        if feature.shares is not None:
+            counts[feature.shares].join(counts.pop(feature.name))
+    return counts
+
+
+def _scenarios(schema: Schema, counted: Counted) -> tuple[str, ...]:
+    if counted.nulls:
+        raise DataError(
+            f"{counted.where} is null in {counted.nulls:,} of {counted.rows:,} training rows. "
+            "Fill it, or leave those rows out."
+        )
+    found = sorted(counted.frequent(1).to_pylist())
+    for name in found:
+        if schema.scenarios and name not in schema.scenarios:
+            raise DataError(
+                unknown("scenario", name, schema.scenarios, "in the schema")
+                + " Add it to scenarios, or leave those rows out."
+            )
+    return schema.scenarios or tuple(found)

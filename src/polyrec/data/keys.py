@@ -1,0 +1,116 @@
+"""Columns of discrete values, whatever their storage: integers or texts, and which row has which."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from polyrec.errors import DataError
+
+KeyKind = Literal["integer", "text"]
+KeyValues = np.ndarray | pa.LargeStringArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Keys:
+    """Values, and for each row the place of its value: a text is held once however often it occurs.
+
+    `values`: integers of any width, or a LargeStringArray; what stands under a null means nothing.
+    `codes`: for each row the place of its value, -1 for null; None where row b has value b.
+    `nulls`: which values are null; None where none is.
+    """
+
+    kind: KeyKind | None  # None: nothing but nulls, of no type
+    values: KeyValues
+    codes: np.ndarray | None = None
+    nulls: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.values) if self.codes is None else len(self.codes)
+
+    def spread(self, answers: np.ndarray, null: int | np.generic) -> np.ndarray:
+        """From one answer a value to one a row, `null` where the row has none. May write into `answers`."""
+        if self.nulls is not None:
+            answers[self.nulls] = null
+        if self.codes is None:
+            return answers
+        return np.append(answers, np.asarray(null, answers.dtype)).take(self.codes)  # place -1 is the last
+
+
+def read_keys(column: pa.Array, where: str) -> Keys:
+    """The discrete values of a column: integers, booleans, whole floats or texts, plain or as a dictionary.
+
+    Args:
+        column: one chunk.
+        where: how a message calls it, for example `feature 'age'`.
+
+    Raises:
+        DataError: a type that names nothing (a date, a list), a fraction, or an integer beyond 64 bits.
+
+    Example:
+        >>> keys = read_keys(pa.array(["b", None, "a", "b"]), "feature 'tab'")
+        >>> keys.kind, keys.values.to_pylist(), keys.codes.tolist()
+        ('text', ['b', 'a'], [0, -1, 1, 0])
+    """
+    if is_text(column.type):
+        column = column.dictionary_encode()
+    if not pa.types.is_dictionary(column.type):
+        kind, values, nulls = _read(column, where)
+        return Keys(kind, values, None, nulls)
+    kind, values, nulls = _read(column.dictionary, where)
+    return Keys(kind, values, as_numpy(column.indices, -1), nulls)
+
+
+def _read(column: pa.Array, where: str) -> tuple[KeyKind | None, KeyValues, np.ndarray | None]:
+    nulls = column.is_null().to_numpy(zero_copy_only=False) if column.null_count else None
+    kind = column.type
+    if pa.types.is_null(kind):
+        return None, np.zeros(len(column), np.int64), nulls
+    if is_text(kind):
+        return "text", cast(column, pa.large_string(), where), nulls
+    if pa.types.is_boolean(kind):
+        column = column.cast(pa.int8())
+    elif pa.types.is_floating(kind):
+        not_numbers = pc.is_nan(column)
+        column = cast(pc.if_else(not_numbers, None, column), pa.int64(), where)
+        nulls = column.is_null().to_numpy(zero_copy_only=False) if column.null_count else None
+    elif pa.types.is_uint64(kind):
+        column = cast(column, pa.int64(), where)
+    elif not pa.types.is_integer(kind):
+        raise DataError(
+            f"{where} has type {kind}: ids are integers, texts or booleans. Convert the column, or leave it out."
+        )
+    return "integer", as_numpy(column, 0), nulls
+
+
+def cast(column: pa.Array, kind: pa.DataType, where: str) -> pa.Array:
+    """The column as another type, nothing lost.
+
+    Raises:
+        DataError: a value does not fit; the message has it.
+    """
+    if column.type == kind:
+        return column
+    try:
+        return column.cast(kind)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as reason:
+        raise DataError(f"{where} has type {column.type}, not all of it fits {kind}: {reason}.") from reason
+
+
+def as_numpy(column: pa.Array, null: int) -> np.ndarray:
+    """Numbers without a copy where there is no null; else `null` in its place."""
+    return (column.fill_null(null) if column.null_count else column).to_numpy(zero_copy_only=False)
+
+
+def is_text(kind: pa.DataType) -> bool:
+    """Whether values of this type are texts, or bytes that may hold them.
+
+    Example:
+        >>> is_text(pa.large_string()), is_text(pa.int64())
+        (True, False)
+    """
+    types = pa.types
+    checks = (types.is_string, types.is_large_string, types.is_string_view, types.is_binary, types.is_large_binary)
+    return any(check(kind) for check in checks)

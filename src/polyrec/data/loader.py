@@ -1,0 +1,148 @@
+"""Shuffled batches that stream from disk, and the place in them to go on from."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import ceil
+
+import numpy as np
+import pyarrow as pa
+import torch
+
+from polyrec.batch import Batch, Jagged
+from polyrec.data.ahead import ahead
+from polyrec.data.encode import Encoder
+from polyrec.data.files import Source
+from polyrec.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """A place in an epoch: this batch of this window comes next."""
+
+    window: int = 0
+    batch: int = 0
+
+
+class Loader:
+    """Batches of a source's rows.
+
+    An epoch takes the row groups in an order drawn from (seed, epoch), cuts the stream of their rows into
+    windows of `shuffle_rows`, permutes each window by (seed, epoch, window) and cuts it into batches as equal
+    as can be, of at most `batch_size`. Nothing is carried from one window to the next: a position names the
+    rest of the epoch exactly, and memory is that of `prefetch` + 2 windows.
+
+    Example:
+        ```python
+        loader = Loader(splits.train, encoder, batch_size=4096, shuffle_rows=262_144, seed=0, prefetch=1)
+        for after, batch in loader.epoch(0):
+            ...                                     # keep `after` to go on from there
+        ```
+    """
+
+    def __init__(
+        self, source: Source, encoder: Encoder, *, batch_size: int, shuffle_rows: int, seed: int = 0, prefetch: int = 1
+    ) -> None:
+        if batch_size < 1 or shuffle_rows < 1 or prefetch < 0:
+            raise ConfigError(
+                f"batch_size = {batch_size}, shuffle_rows = {shuffle_rows}, prefetch = {prefetch}: "
+                "the first two must be at least 1, the last at least 0."
+            )
+        self.source = source
+        self.encoder = encoder
+        self.batch_size = batch_size
+        self.shuffle_rows = shuffle_rows
+        self.seed = seed
+        self.prefetch = prefetch
+
+    @property
+    def rows(self) -> int:
+        """Rows in an epoch."""
+        return self.source.rows()
+
+    @property
+    def steps(self) -> int:
+        """Batches in an epoch, exactly."""
+        whole, rest = divmod(self.rows, self.shuffle_rows)
+        return whole * ceil(self.shuffle_rows / self.batch_size) + ceil(rest / self.batch_size)
+
+    def epoch(self, number: int, start: Position = Position()) -> Iterator[tuple[Position, Batch]]:  # noqa: B008
+        """The batches of an epoch from `start` on, each with the position that comes after it.
+
+        Raises:
+            DataError: as `Source.tables` and `Encoder.encode`; unknown scenarios are refused.
+        """
+        for window, batches in ahead(self._windows(number, start.window), self.prefetch):
+            first = start.batch if window == start.window else 0
+            for place in range(first, len(batches)):
+                after = Position(window, place + 1) if place + 1 < len(batches) else Position(window + 1, 0)
+                yield after, batches[place]
+
+    def ordered(self, *, labels: bool = True) -> Iterator[Batch]:
+        """Every row once in the order of the files, for evaluation and prediction."""
+        for batches in ahead(self._in_order(labels), self.prefetch):
+            yield from batches
+
+    def _windows(self, epoch: int, first: int) -> Iterator[tuple[int, list[Batch]]]:
+        columns = self.encoder.columns()
+        stream = self.source.tables(columns, first * self.shuffle_rows, (self.seed, epoch))
+        for place, rows in enumerate(windows(stream, self.shuffle_rows), start=first):
+            batch = self.encoder.encode(rows, strict=True)
+            order = np.random.default_rng((self.seed, epoch, place)).permutation(len(batch))
+            yield place, cut(batch.select(torch.from_numpy(order)), self.batch_size)
+
+    def _in_order(self, labels: bool) -> Iterator[list[Batch]]:
+        size = max(self.batch_size, self.shuffle_rows // self.batch_size * self.batch_size)
+        for rows in windows(self.source.tables(self.encoder.columns(labels=labels)), size):
+            batch = self.encoder.encode(rows, labels=labels)
+            yield [_slice(batch, at, at + self.batch_size) for at in range(0, len(batch), self.batch_size)]
+
+
+def windows(tables: Iterator[pa.Table], rows: int) -> Iterator[pa.Table]:
+    """The same rows in tables of exactly `rows` rows, the last one shorter.
+
+    Example:
+        >>> stream = iter([pa.table({"a": [1, 2, 3]}), pa.table({"a": [4]})])
+        >>> [table["a"].to_pylist() for table in windows(stream, 2)]
+        [[1, 2], [3, 4]]
+    """
+    held: list[pa.Table] = []
+    count = 0
+    for table in tables:
+        rest = table
+        while count + rest.num_rows >= rows:
+            yield pa.concat_tables([*held, rest.slice(0, rows - count)])
+            rest = rest.slice(rows - count)
+            held, count = [], 0
+        if rest.num_rows:
+            held.append(rest)
+            count += rest.num_rows
+    if held:
+        yield pa.concat_tables(held)
+
+
+def cut(batch: Batch, most: int) -> list[Batch]:
+    """Contiguous parts of nearly equal size, at most `most` rows each; views, not copies."""
+    parts = ceil(len(batch) / most)
+    edges = np.linspace(0, len(batch), parts + 1).round().astype(int).tolist()
+    return [_slice(batch, start, stop) for start, stop in zip(edges[:-1], edges[1:], strict=True)]
+
+
+def _slice(batch: Batch, start: int, stop: int) -> Batch:
+    return Batch(
+        layout=batch.layout,
+        ids=batch.ids[start:stop],
+        numerics=batch.numerics[start:stop],
+        scenario=batch.scenario[start:stop],
+        labels=batch.labels[start:stop],
+        observed=batch.observed[start:stop],
+        weight=batch.weight[start:stop],
+        user=batch.user[start:stop],
+        sequences={name: _slice_jagged(one, start, stop) for name, one in batch.sequences.items()},
+        vectors={name: one[start:stop] for name, one in batch.vectors.items()},
+    )
+
+
+def _slice_jagged(jagged: Jagged, start: int, stop: int) -> Jagged:
+    offsets = jagged.offsets[start : stop + 1]
+    low, high = int(offsets[0]), int(offsets[-1])
+    return Jagged(jagged.values[low:high], offsets - low)

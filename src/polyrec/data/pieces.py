@@ -1,0 +1,207 @@
+"""Row groups of parquet files and whole CSV files: what can be read on its own."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.csv as csv
+import pyarrow.parquet as pq
+
+from polyrec.data.keys import is_text
+from polyrec.errors import DataError
+
+BLOCK = 131_072  # rows read at a time
+_CSV_BYTES = 2**23
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A row group of a parquet file, or a CSV file. `first`: the number of its first row among all files."""
+
+    path: Path
+    group: int | None
+    rows: int
+    first: int
+    metadata: Any = None
+
+    def statistics(self, columns: Sequence[str]) -> dict[str, Any]:
+        """Smallest and largest value of those of the columns whose file says so."""
+        if self.group is None:
+            return {}
+        group = self.metadata.row_group(self.group)
+        found = {}
+        for place in range(group.num_columns):
+            column = group.column(place)
+            if column.path_in_schema in columns and column.is_stats_set and column.statistics.has_min_max:
+                found[column.path_in_schema] = column.statistics
+        return found
+
+
+def is_csv(path: Path) -> bool:
+    """Whether a file is read as CSV: by its name; everything else is parquet."""
+    return path.suffix.lower() in (".csv", ".tsv")
+
+
+def schema_of(paths: Sequence[Path]) -> pa.Schema:
+    """The columns of the files, with types that hold every file's values.
+
+    Raises:
+        DataError: a file cannot be read, lacks a column that the first has, or has a type that does not go with it.
+    """
+    schemas = [_schema(path) for path in paths]
+    first = schemas[0]
+    for path, other in zip(paths[1:], schemas[1:], strict=True):
+        apart = sorted(set(first.names) ^ set(other.names))
+        if apart:
+            raise DataError(
+                f"{path} and {paths[0]} differ in columns: {', '.join(apart)}. Write the same columns to every file."
+            )
+    try:
+        merged = pa.unify_schemas(schemas, promote_options="permissive")
+    except (pa.ArrowInvalid, pa.ArrowTypeError) as reason:
+        raise DataError(_differing(paths, schemas)) from reason
+    return pa.schema([merged.field(name) for name in first.names])
+
+
+def open_pieces(paths: Sequence[Path], schema: pa.Schema) -> tuple[Piece, ...]:
+    """What can be read on its own, in the order of the files; empty pieces are left out."""
+    pieces: list[Piece] = []
+    first = 0
+    for path in paths:
+        if is_csv(path):
+            sizes = [(None, sum(table.num_rows for table in _read_csv(path, schema.names[:1], schema)), None)]
+        else:
+            metadata = _metadata(path)
+            sizes = [(group, metadata.row_group(group).num_rows, metadata) for group in range(metadata.num_row_groups)]
+        for group, rows, metadata in sizes:
+            if rows:
+                pieces.append(Piece(path, group, rows, first, metadata))
+            first += rows
+    return tuple(pieces)
+
+
+def read_piece(piece: Piece, columns: Sequence[str], schema: pa.Schema) -> Iterator[pa.Table]:
+    """Stream the rows of a piece, whole in number and order, texts as dictionaries.
+
+    Raises:
+        DataError: the file is damaged, or is not UTF-8.
+    """
+    if not columns:
+        yield from _blank(piece.rows)
+    elif piece.group is None:
+        yield from _read_csv(piece.path, columns, schema)
+    else:
+        yield from _read_parquet(piece, columns, schema)
+
+
+def _blank(rows: int) -> Iterator[pa.Table]:
+    for start in range(0, rows, BLOCK):
+        yield pa.table({"": pa.nulls(min(BLOCK, rows - start))})
+
+
+def _read_parquet(piece: Piece, columns: Sequence[str], schema: pa.Schema) -> Iterator[pa.Table]:
+    texts = [name for name in columns if is_text(schema.field(name).type)]
+    target = pa.schema([_target(schema.field(name), name in texts) for name in columns])
+    try:
+        with pq.ParquetFile(
+            piece.path, metadata=piece.metadata, read_dictionary=texts, memory_map=True, pre_buffer=False
+        ) as file:
+            for batch in file.iter_batches(BLOCK, row_groups=[piece.group], columns=list(columns)):
+                yield _conform(pa.Table.from_batches([batch]).select(columns), target)
+    except (pa.ArrowInvalid, OSError) as reason:
+        raise _damaged(piece.path, reason) from reason
+
+
+def _target(field: pa.Field, text: bool) -> pa.Field:
+    kind = pa.dictionary(pa.int32(), pa.string()) if text else field.type
+    return pa.field(field.name, kind)
+
+
+def _conform(table: pa.Table, target: pa.Schema) -> pa.Table:
+    return table if table.schema.types == target.types else table.cast(target)
+
+
+def _read_csv(path: Path, columns: Sequence[str], schema: pa.Schema) -> Iterator[pa.Table]:
+    kinds = {name: schema.field(name).type for name in columns}
+    convert = csv.ConvertOptions(
+        column_types=kinds, include_columns=list(columns), strings_can_be_null=True, null_values=["", "NA", "null"]
+    )
+    try:
+        with csv.open_csv(path, _options(), _parsing(path), convert) as reader:
+            for batch in reader:
+                yield pa.Table.from_batches([batch])
+    except (pa.ArrowInvalid, pa.ArrowKeyError, OSError) as reason:
+        raise _not_csv(path, reason) from reason
+
+
+def _schema(path: Path) -> pa.Schema:
+    if not is_csv(path):
+        return _metadata(path).schema.to_arrow_schema().remove_metadata()
+    convert = csv.ConvertOptions(strings_can_be_null=True, null_values=["", "NA", "null"])
+    try:
+        with csv.open_csv(path, _options(), _parsing(path), convert) as reader:
+            return reader.schema
+    except FileNotFoundError as reason:
+        raise DataError(f"{path} does not exist. Check the path.") from reason
+    except (pa.ArrowInvalid, OSError) as reason:
+        raise _not_csv(path, reason) from reason
+
+
+def _options() -> csv.ReadOptions:
+    return csv.ReadOptions(block_size=_CSV_BYTES)
+
+
+def _parsing(path: Path) -> csv.ParseOptions:
+    return csv.ParseOptions(delimiter="\t" if path.suffix.lower() == ".tsv" else ",")
+
+
+def _metadata(path: Path) -> pq.FileMetaData:
+    try:
+        found = path.stat()
+    except OSError as reason:
+        raise DataError(f"{path} does not exist. Check the path.") from reason
+    return _cached(path, found.st_size, found.st_mtime_ns)
+
+
+@lru_cache(maxsize=256)
+def _cached(path: Path, size: int, changed: int) -> pq.FileMetaData:
+    if size == 0:
+        raise DataError(f"{path} is empty (0 bytes). Write the file again.")
+    try:
+        return pq.read_metadata(path, memory_map=True)
+    except (pa.ArrowInvalid, OSError) as reason:
+        raise _damaged(path, reason) from reason
+
+
+def _damaged(path: Path, reason: Exception) -> DataError:
+    return DataError(
+        f"{path} cannot be read as parquet: {_first_line(reason)}. It may be cut short: write the file again "
+        "(files named .csv or .tsv are read as CSV)."
+    )
+
+
+def _not_csv(path: Path, reason: Exception) -> DataError:
+    words = _first_line(reason)
+    if "UTF8" in words or "UTF-8" in words:
+        return DataError(f"{path} is not UTF-8: {words}. Convert it, for example with iconv -f latin1 -t utf-8.")
+    if "Empty CSV" in words:
+        return DataError(f"{path} is empty. Write the file again, with a line of column names.")
+    return DataError(f"{path} cannot be read as CSV: {words}. Mend the value, or store the rows as parquet.")
+
+
+def _first_line(reason: Exception) -> str:
+    return str(reason).splitlines()[0].rstrip(".") if str(reason) else type(reason).__name__
+
+
+def _differing(paths: Sequence[Path], schemas: Sequence[pa.Schema]) -> str:
+    for name in schemas[0].names:
+        for path, other in zip(paths[1:], schemas[1:], strict=True):
+            one, two = schemas[0].field(name).type, other.field(name).type
+            try:
+                pa.unify_schemas([pa.schema([(name, one)]), pa.schema([(name, two)])], promote_options="permissive")
+            except (pa.ArrowInvalid, pa.ArrowTypeError):
+                return f"column {name!r} has type {one} in {paths[0]} and {two} in {path}. Write one type to all files."
+    return "the files differ in the types of their columns. Write the same types to all files."

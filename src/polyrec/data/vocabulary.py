@@ -1,0 +1,134 @@
+"""What the training rows say: ids of values, statistics of numbers, names of scenarios."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from polyrec.data.files import Source
+from polyrec.data.fit import Findings, find
+from polyrec.data.numbers import Numbers
+from polyrec.data.values import Values
+from polyrec.declare import parse
+from polyrec.errors import BundleError
+from polyrec.schema import Feature, Schema
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """Fitted on training rows only. Ids never move: 0 is out of vocabulary, 1 null, then values by falling count.
+
+    `values` by feature, without those that share another's; `numbers` by numeric feature.
+
+    Example:
+        >>> import tempfile
+        >>> from polyrec.schema import Keys, Task
+        >>> path = Path(tempfile.mkdtemp()) / "log.parquet"
+        >>> log = {"tab": ["home", "home", "feed"], "item": ["a", "b", "b"], "click": [0, 1, 0]}
+        >>> pq.write_table(pa.table(log), path)
+        >>> schema = Schema(Keys("tab"), (Feature("item", "categorical"),), (Task("click", "click"),))
+        >>> vocabulary = Vocabulary.fit(schema, Source((path,)))
+        >>> vocabulary.scenarios, vocabulary.values["item"].array().to_pylist()
+        (('feed', 'home'), ['b', 'a'])
+    """
+
+    scenarios: tuple[str, ...]
+    values: Mapping[str, Values]
+    numbers: Mapping[str, Numbers]
+    rows: int
+    least: Mapping[str, int]  # min_count by feature, for growth
+
+    @classmethod
+    def fit(cls, schema: Schema, source: Source) -> "Vocabulary":
+        """Read the rows once, in memory that grows with distinct values and not with rows.
+
+        Raises:
+            DataError: a column is missing, of the wrong type or all null; a scenario is null or not declared.
+        """
+        found = find(schema, source)
+        values = {}
+        for feature in _owners(schema):
+            counted = found.counts[feature.name]
+            empty = Values(counted.kind or "integer", counted.nothing(), feature.hash)
+            values[feature.name] = empty.grown(counted, feature.min_count or 1)
+        numbers = {name: tally.fitted() for name, tally in found.tallies.items()}
+        least = {feature.name: feature.min_count or 1 for feature in _owners(schema)}
+        return cls(found.scenarios, values, numbers, found.rows, least)
+
+    def grow(self, source: Source, schema: Schema) -> "Vocabulary":
+        """New ids for values that reach min_count in these rows; ids, numbers and scenarios stay as they are.
+
+        Raises:
+            DataError: as `fit`; a scenario that is not known already.
+        """
+        found = find(schema.with_scenarios(self.scenarios), source)
+        values = {name: known.grown(found.counts[name], self.least[name]) for name, known in self.values.items()}
+        return replace(self, values=values, rows=self.rows + found.rows)
+
+    def save(self, folder: str | Path) -> None:
+        """Write vocabulary.json and a parquet file of values per feature."""
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        described = {}
+        for place, (name, one) in enumerate(self.values.items()):
+            file = f"values-{place:03d}.parquet"
+            described[name] = {"kind": one.kind, "buckets": one.buckets, "count": len(one.known), "file": file}
+            pq.write_table(pa.table({"value": one.array()}), folder / file, write_page_checksum=True)
+        plain = {
+            "format": FORMAT,
+            "rows": self.rows,
+            "scenarios": self.scenarios,
+            "values": described,
+            "least": dict(self.least),
+            "numbers": {name: asdict(one) for name, one in self.numbers.items()},
+        }
+        (folder / "vocabulary.json").write_text(json.dumps(plain, indent=1, ensure_ascii=False), encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: str | Path) -> "Vocabulary":
+        """Read what `save` wrote.
+
+        Raises:
+            BundleError: a file is missing, cut short or of another format.
+        """
+        folder = Path(folder)
+        try:
+            plain = json.loads((folder / "vocabulary.json").read_text(encoding="utf-8"))
+            if plain["format"] != FORMAT:
+                raise BundleError(
+                    f"{folder} has vocabulary format {plain['format']}; this version reads {FORMAT}. "
+                    "Use the version that wrote it, or fit again."
+                )
+            return cls(
+                tuple(plain["scenarios"]),
+                {name: _load_values(folder, one) for name, one in plain["values"].items()},
+                {name: parse(Numbers, one, f"number {name!r}", BundleError) for name, one in plain["numbers"].items()},
+                plain["rows"],
+                plain["least"],
+            )
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, pa.ArrowException) as reason:
+            raise BundleError(
+                f"{folder} does not hold a whole vocabulary: {type(reason).__name__}: {reason}. "
+                "Copy the folder again, or fit again."
+            ) from reason
+
+
+def _owners(schema: Schema) -> list[Feature]:
+    """Features with ids of their own."""
+    return [one for one in schema.features if one.kind in ("categorical", "sequence") and one.shares is None]
+
+
+def _load_values(folder: Path, described: Mapping[str, Any]) -> Values:
+    table = pq.read_table(folder / described["file"], page_checksum_verification=True)
+    column = table["value"].combine_chunks()
+    if len(column) != described["count"]:
+        raise ValueError(f"{described['file']} has {len(column)} values, not {described['count']}")
+    if described["kind"] == "integer":
+        return Values("integer", column.to_numpy(), described["buckets"])
+    return Values("text", column.cast(pa.large_string()), described["buckets"])

@@ -1,0 +1,184 @@
+"""Which rows of some files belong: conditions that stream, and that JSON can hold."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import date, datetime, timezone
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from polyrec.data.hashing import fraction, hash_keys, splitmix64
+from polyrec.data.keys import is_text, read_keys
+from polyrec.errors import ConfigError, DataError
+
+Bound = int | float | str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Between:
+    """Rows with low <= column < high. A null is never between.
+
+    Bounds are in the column's own units: numbers, texts compared as texts, ISO dates and times for dates and
+    times; a whole number for a date or time column is the stored count since 1970.
+
+    Example:
+        >>> Between("week", 3, None).mask(pa.table({"week": [2, 3, None, 4]}), 0).tolist()
+        [False, True, False, True]
+    """
+
+    column: str
+    low: Bound = None
+    high: Bound = None
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Columns that must be read to decide."""
+        return (self.column,)
+
+    def mask(self, rows: pa.Table, first: int) -> np.ndarray:  # noqa: ARG002
+        """Which rows belong, bool [B]."""
+        column = rows[self.column]
+        if pa.types.is_dictionary(column.type):
+            column = column.cast(column.type.value_type)
+        kind = column.type
+        inside = pc.is_valid(column)
+        if self.low is not None:
+            inside = pc.and_kleene(inside, pc.greater_equal(column, bound(self.low, kind, self.column)))
+        if self.high is not None:
+            inside = pc.and_kleene(inside, pc.less(column, bound(self.high, kind, self.column)))
+        return np.asarray(pc.fill_null(inside, False).to_numpy(), bool)
+
+    def verdict(self, statistics: Mapping[str, Any], kind: pa.DataType) -> bool | None:
+        """Whether all rows of a row group belong, or none, by its smallest and largest value; None: look."""
+        known = statistics.get(self.column)
+        if known is None:
+            return None
+        try:
+            least, most = pa.scalar(known.min, kind), pa.scalar(known.max, kind)
+        except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, ValueError, OverflowError):
+            return None
+        low = bound(self.low, kind, self.column) if self.low is not None else None
+        high = bound(self.high, kind, self.column) if self.high is not None else None
+        if (low is not None and _true(pc.less(most, low))) or (
+            high is not None and _true(pc.greater_equal(least, high))
+        ):
+            return False
+        if known.null_count == 0 and (low is None or _true(pc.greater_equal(least, low))):
+            return True if high is None or _true(pc.less(most, high)) else None
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """Rows whose hash lies in [low, high) of [0, 1): of a column's value, or of the row's number.
+
+    Example:
+        >>> rows = pa.table({"user": [7, 7, 8, None]})
+        >>> one, two = Share(0.0, 0.5, 1, "user"), Share(0.5, 1.0, 1, "user")
+        >>> (one.mask(rows, 0) ^ two.mask(rows, 0)).all()
+        np.True_
+    """
+
+    low: float
+    high: float
+    seed: int
+    column: str | None = None
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Columns that must be read to decide."""
+        return () if self.column is None else (self.column,)
+
+    def mask(self, rows: pa.Table, first: int) -> np.ndarray:
+        """Which rows belong, bool [B]; `first` is the number of the first of them."""
+        if self.column is None:
+            place = fraction(splitmix64(np.arange(first, first + rows.num_rows)), self.seed)
+        else:
+            chunks = [hash_keys(read_keys(one, f"key {self.column!r}")) for one in rows[self.column].chunks]
+            place = fraction(np.concatenate(chunks) if chunks else np.zeros(0, np.uint64), self.seed)
+        return (place >= self.low) & (place < self.high)
+
+    def verdict(self, statistics: Mapping[str, Any], kind: pa.DataType) -> bool | None:  # noqa: ARG002
+        """No statistics tell anything about a hash."""
+        return None
+
+
+Where = Between | Share
+
+
+def to_dict(where: Where) -> dict[str, Any]:
+    """Plain values; `from_dict` reads them back."""
+    return {"kind": type(where).__name__.lower(), **asdict(where)}
+
+
+def from_dict(values: Mapping[str, Any]) -> Where:
+    """A condition from plain values.
+
+    Example:
+        >>> from_dict(to_dict(Between("week", 3)))
+        Between(column='week', low=3, high=None)
+    """
+    options = {key: value for key, value in values.items() if key != "kind"}
+    return Between(**options) if values["kind"] == "between" else Share(**options)
+
+
+def bound(value: Bound, kind: pa.DataType, column: str) -> pa.Scalar:
+    """A moment as a scalar that compares with a column of that type.
+
+    Raises:
+        ConfigError: the moment and the column are of different kinds.
+        DataError: the column's type has no order in time.
+
+    Example:
+        >>> bound("2017-02-01", pa.timestamp("us"), "visit_time")
+        <pyarrow.TimestampScalar: '2017-02-01T00:00:00.000000'>
+    """
+    types = pa.types
+    try:
+        if types.is_integer(kind):
+            number = math.ceil(float(value)) if isinstance(value, float) else int(value)  # type: ignore[arg-type]
+            return pa.scalar(number, pa.int64())
+        if types.is_floating(kind) or types.is_decimal(kind):
+            return pa.scalar(float(value), pa.float64())  # type: ignore[arg-type]
+        if types.is_timestamp(kind) or types.is_date(kind):
+            return _moment(value, kind)
+        if is_text(kind) and isinstance(value, str):
+            return pa.scalar(value, kind)
+    except (ValueError, TypeError, OverflowError, pa.ArrowInvalid) as reason:
+        raise _unlike(value, kind, column) from reason
+    if is_text(kind):
+        raise _unlike(value, kind, column)
+    raise DataError(f"time column {column!r} has type {kind}. Store it as numbers, dates, timestamps or ISO text.")
+
+
+def _moment(value: Bound, kind: pa.DataType) -> pa.Scalar:
+    if isinstance(value, int):
+        stored = pa.int32() if pa.types.is_date32(kind) else pa.int64()
+        return pa.scalar(value, stored).cast(kind)
+    moment = datetime.fromisoformat(str(value))
+    if pa.types.is_date(kind):
+        return pa.scalar(moment.date(), kind)
+    if kind.tz is not None and moment.tzinfo is None:
+        moment = moment.replace(tzinfo=timezone.utc)
+    if kind.tz is None and moment.tzinfo is not None:
+        moment = moment.astimezone(timezone.utc).replace(tzinfo=None)
+    return pa.scalar(moment, kind)
+
+
+def plain(moment: int | float | date | str) -> int | float | str:
+    """A moment of a configuration as what JSON holds: dates and times become ISO text."""
+    return moment.isoformat() if isinstance(moment, date) else moment
+
+
+def _unlike(value: Bound, kind: pa.DataType, column: str) -> ConfigError:
+    return ConfigError(
+        f"split: the moment {value!r} does not compare with time column {column!r} of type {kind}. "
+        "Give it in the column's own units (ISO text for dates and times)."
+    )
+
+
+def _true(answer: pa.Scalar) -> bool:
+    return answer.as_py() is True

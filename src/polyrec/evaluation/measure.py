@@ -1,0 +1,158 @@
+"""All metrics of one cell, with what pooled and macro rows need to build on them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from polyrec.metrics import interval, resample
+from polyrec.metrics.binary import entropy, losses, mean_loss
+from polyrec.metrics.calibration import Reliability, curve, edges, probabilities
+from polyrec.metrics.estimate import Estimate, missing_class
+from polyrec.metrics.grouped import ByUser
+from polyrec.metrics.interval import Influence
+from polyrec.metrics.ranked import Ranked
+from polyrec.metrics.resample import Resample
+from polyrec.shapes import Float
+
+METRICS = ("auc", "gauc", "log_loss", "ne", "ece", "pcoc")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Measured:
+    """The six metrics of a cell's rows; replicates (bootstrap) and the AUC's influence where there are any."""
+
+    n: int
+    positives: int
+    estimates: Mapping[str, Estimate]
+    replicates: Mapping[str, Float[np.ndarray, "K"]]
+    influence: Influence | None
+    reliability: Reliability
+
+
+def measure(ranked: Ranked, users: ByUser | None, user_clusters: np.ndarray, draws: Resample) -> Measured:
+    """Every metric of one cell.
+
+    Args:
+        ranked: the cell's rows by rising logit, with their clusters.
+        users: AUC by user; None where rows have no user.
+        user_clusters: the cluster of each user.
+        draws: the replicates, the same for every cell of a report.
+    """
+    rows, positives = len(ranked), ranked.positives
+    clusters = draws.weights.shape[1]
+    predicted = probabilities(ranked.scores)
+    row_losses = losses(ranked.scores, ranked.labels)
+    bounds = edges(ranked)
+    reliability = curve(bounds, predicted, ranked.labels)
+    estimates = _point_estimates(ranked, predicted, row_losses, reliability)
+    replicates: dict[str, np.ndarray] = {}
+    if rows and np.isfinite(row_losses).all():
+        replicates = _replicates(ranked, predicted, row_losses, bounds, draws)
+        estimates |= _intervals(estimates, replicates)
+    influence = None
+    if not missing_class(rows, positives):
+        influence = interval.auc_influence(ranked, clusters)
+        estimates["auc"] = interval.auc_estimate(influence, ranked)
+    estimates["gauc"], drawn = _gauc(users, user_clusters, rows, draws)
+    if drawn is not None:
+        replicates["gauc"] = drawn
+    return Measured(rows, positives, estimates, replicates, influence, reliability)
+
+
+def _point_estimates(
+    ranked: Ranked, predicted: np.ndarray, row_losses: np.ndarray, reliability: Reliability
+) -> dict[str, Estimate]:
+    rows, positives = len(ranked), ranked.positives
+    why = missing_class(rows, positives)
+    if not rows:
+        return dict.fromkeys(METRICS, Estimate.undefined(why))
+    loss = mean_loss(row_losses)
+    ratio = ne = Estimate.undefined(why if why == "no positives" else f"{why}: the observed rate has no entropy")
+    if why == "no positives":
+        ne = Estimate.undefined("no positives: the observed rate has no entropy")
+    if not why:
+        ne = loss if loss.value is None else Estimate.of(loss.value / float(entropy(np.array(positives / rows))))
+    if positives:
+        ratio = Estimate.of(float(predicted.sum(dtype=np.float64)) / positives)
+    return {
+        "auc": Estimate.undefined(why),
+        "gauc": Estimate.undefined(why),
+        "log_loss": loss,
+        "ne": ne,
+        "ece": reliability.ece,
+        "pcoc": ratio,
+    }
+
+
+def _replicates(
+    ranked: Ranked, predicted: np.ndarray, row_losses: np.ndarray, bounds: np.ndarray, draws: Resample
+) -> dict[str, np.ndarray]:
+    """Each metric in every replicate, and as `noise` the ECE that resampling alone gives to a calibrated model."""
+    clusters, bins = draws.weights.shape[1], len(bounds) - 1
+    bin_of = np.repeat(np.arange(bins, dtype=np.int32), np.diff(bounds))
+    code = ranked.clusters * np.int32(bins) + bin_of
+    gap = np.bincount(code, weights=predicted - ranked.labels, minlength=clusters * bins).reshape(clusters, bins)
+    n = np.bincount(ranked.clusters, minlength=clusters)
+    positives = np.bincount(ranked.clusters[ranked.labels], minlength=clusters)
+    loss = np.bincount(ranked.clusters, weights=row_losses, minlength=clusters)
+    drawn = draws.sums(np.column_stack([n, positives, loss, gap]))
+    rows, happened, lost, gaps = drawn[:, 0], drawn[:, 1], drawn[:, 2], drawn[:, 3:]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return {
+            "log_loss": lost / rows,
+            "ne": lost / rows / entropy(happened / rows),
+            "pcoc": 1 + gaps.sum(axis=1) / happened,
+            "ece": np.abs(gaps).sum(axis=1) / rows,
+            "noise": np.abs(gaps / rows[:, None] - gap.sum(axis=0) / len(ranked)).sum(axis=1),
+        }
+
+
+def _intervals(estimates: Mapping[str, Estimate], replicates: Mapping[str, np.ndarray]) -> dict[str, Estimate]:
+    found = {}
+    for metric in ("log_loss", "ne", "pcoc", "ece"):
+        drawn, value = replicates[metric], estimates[metric].value
+        if value is None:
+            continue
+        bounds = resample.percentiles(drawn)
+        if bounds is None:
+            found[metric] = estimates[metric].noted("no interval: too few users or rows to resample")
+        elif metric == "ece":
+            found[metric] = Estimate.of(value, *ece_bounds(value, drawn, replicates["noise"]))
+        else:
+            found[metric] = Estimate.of(value, *bounds, note=estimates[metric].note or "")
+    return found
+
+
+def ece_bounds(value: float, drawn: np.ndarray, noise: np.ndarray) -> tuple[float, float]:
+    """An interval for the ECE of the population, which that of a sample exceeds on average.
+
+    Below: the triangle inequality bounds the true ECE by the sample's minus that of the noise alone, so a
+    calibrated model's interval reaches 0. Above: the spread of the replicates around their own mean.
+    """
+    tail = (1 - interval.LEVEL) / 2
+    low = value - float(np.quantile(noise[np.isfinite(noise)], 1 - tail))
+    finite = drawn[np.isfinite(drawn)]
+    return max(0.0, low), value + float(np.quantile(finite, 1 - tail) - finite.mean())
+
+
+def _gauc(
+    users: ByUser | None, user_clusters: np.ndarray, rows: int, draws: Resample
+) -> tuple[Estimate, np.ndarray | None]:
+    if not rows:
+        return Estimate.undefined("no rows"), None
+    if users is None:
+        return Estimate.undefined("rows have no user, or all the same one"), None
+    found = users.estimate
+    if found.value is None or len(users.users) < 2:
+        return found if found.value is None else found.noted("no interval: one user"), None
+    code, clusters = user_clusters[users.users], draws.weights.shape[1]
+    weighted = np.bincount(code, weights=users.aucs * users.rows, minlength=clusters)
+    counted = np.bincount(code, weights=users.rows, minlength=clusters)
+    drawn = draws.sums(np.column_stack([weighted, counted]))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        replicates = drawn[:, 0] / drawn[:, 1]
+    bounds = resample.percentiles(replicates)
+    if bounds is None:
+        return found.noted("no interval: too few users to resample"), None
+    return Estimate.of(found.value, *bounds, note=found.note or ""), replicates

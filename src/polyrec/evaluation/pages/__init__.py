@@ -1,0 +1,1 @@
+"""Whole pages from plain report values: one self-contained HTML file each."""

@@ -1,0 +1,34 @@
+"""Tables for a terminal: plain text, columns aligned."""
+
+from collections.abc import Sequence
+
+
+def aligned(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    """A header, a rule and lines; the first column to the left, the others to the right.
+
+    Example:
+        >>> print(aligned(["scenario", "auc"], [["home", "0.71"], ["search", "-"]]))
+        scenario   auc
+        --------------
+        home      0.71
+        search       -
+    """
+    widths = [max(len(line[place]) for line in [header, *lines]) for place in range(len(header))]
+
+    def one(line: Sequence[str]) -> str:
+        first, *others = (text.rjust(width) for text, width in zip(line, widths, strict=True))
+        return "  ".join([line[0].ljust(widths[0]), *others]) if first else ""
+
+    return "\n".join([one(header), "-" * (sum(widths) + 2 * (len(widths) - 1)), *map(one, lines)])
+
+
+def number(metric: str, value: float | None) -> str:
+    """A metric's value with the digits that matter; `-` where it is undefined.
+
+    Example:
+        >>> number("auc", 0.71234), number("ece", 0.000123), number("pcoc", None)
+        ('0.7123', '0.0001', '-')
+    """
+    if value is None:
+        return "-"
+    return f"{value:.3f}" if metric == "pcoc" else f"{value:.4f}"

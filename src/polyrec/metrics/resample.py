@@ -1,0 +1,96 @@
+"""Bootstrap over clusters (users): Poisson weights, and the sums that they give, by one matrix product."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from polyrec.errors import DataError
+from polyrec.metrics.interval import LEVEL
+from polyrec.shapes import Float, Int
+
+REPLICATES = 400
+LIMIT = 8192  # clusters that are told apart
+
+
+def clusters(users: Int[np.ndarray, "B"], limit: int = LIMIT) -> tuple[Int[np.ndarray, "B"], int]:
+    """A cluster for each row, such that rows of one user share one, and how many clusters there are.
+
+    Up to `limit` users, each is a cluster of its own; more are dealt at random (by a hash) into `limit` clusters.
+    Sums of independent users are independent still, so nothing is lost but degrees of freedom, of which 8,192 are
+    plenty (the standard error is then known to 0.8 %), and the cost no longer grows with users.
+
+    Args:
+        users: a code for each row, 0, 1, 2, ...; -1 where the user is not known: such rows depend on no other.
+        limit: the most clusters.
+
+    Example:
+        >>> clusters(np.array([0, 1, 0, -1]))
+        (array([0, 1, 0, 2], dtype=int32), 3)
+    """
+    codes = users.astype(np.int64, copy=True)
+    unknown = codes < 0
+    count = int(codes.max(initial=-1)) + 1
+    alone = int(np.count_nonzero(unknown))
+    codes[unknown] = count + np.arange(alone)
+    if count + alone <= limit:
+        return codes.astype(np.int32), count + alone
+    return (_mixed(codes) % np.uint64(limit)).astype(np.int32), limit
+
+
+def _mixed(codes: Int[np.ndarray, "B"]) -> Int[np.ndarray, "B"]:
+    """SplitMix64 (Steele et al. 2014): neighbouring integers to unrelated ones."""
+    mixed: np.ndarray = codes.astype(np.uint64)
+    mixed += np.uint64(0x9E3779B97F4A7C15)
+    mixed ^= mixed >> np.uint64(30)
+    mixed *= np.uint64(0xBF58476D1CE4E5B9)
+    mixed ^= mixed >> np.uint64(27)
+    mixed *= np.uint64(0x94D049BB133111EB)
+    mixed ^= mixed >> np.uint64(31)
+    return mixed
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Resample:
+    """How often each cluster is drawn in each replicate. One `Resample` serves all cells of a report, so that
+    cells which share users move together, as they do in truth.
+    """
+
+    weights: Float[np.ndarray, "K C"]
+
+    @classmethod
+    def poisson(cls, clusters: int, replicates: int = REPLICATES, seed: int = 0) -> "Resample":
+        """Independent Poisson(1) counts, which stand in for multinomial ones (Chamandy et al. 2012).
+
+        Raises:
+            DataError: fewer than 2 replicates.
+        """
+        if replicates < 2:
+            raise DataError(f"replicates = {replicates}: a bootstrap needs at least 2; {REPLICATES} are usual.")
+        draws = np.random.default_rng(seed).integers(0, 65536, size=(replicates, clusters), dtype=np.uint16)
+        return cls(_POISSON[draws])
+
+    def sums(self, totals: Float[np.ndarray, "C S"]) -> Float[np.ndarray, "K S"]:
+        """Column totals of every replicate, from column totals of every cluster."""
+        active = np.flatnonzero((totals != 0).any(axis=1))
+        if 2 * len(active) < len(totals):
+            return (self.weights[:, active] @ totals[active].astype(np.float32)).astype(np.float64)
+        return (self.weights @ totals.astype(np.float32)).astype(np.float64)
+
+
+def _poisson_table() -> Float[np.ndarray, "N"]:
+    """The Poisson(1) count of each of 65,536 equally likely draws."""
+    chances = np.exp(-1.0) / np.cumprod(np.concatenate([[1.0], np.arange(1.0, 12.0)]))
+    upto = np.round(np.cumsum(chances) * 65536)
+    return np.searchsorted(upto, np.arange(65536), side="right").astype(np.float32)
+
+
+_POISSON = _poisson_table()
+
+
+def percentiles(replicates: Float[np.ndarray, "K"], level: float = LEVEL) -> tuple[float, float] | None:
+    """The middle `level` of the replicates; None where fewer than nine in ten are defined."""
+    finite = replicates[np.isfinite(replicates)]
+    if len(finite) < 0.9 * len(replicates):
+        return None
+    low, high = np.quantile(finite, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)

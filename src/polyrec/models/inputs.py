@@ -1,0 +1,152 @@
+"""From a batch to one row of numbers each: embeddings, pooled sequences, numbers, vectors, scenario."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import torch
+from annotated_types import Ge, Lt
+from torch import nn
+
+from polyrec.batch import Batch, Field, Layout
+from polyrec.declare import STRICT
+from polyrec.errors import ConfigError, unknown
+from polyrec.nn.embedding import INIT_STD, FusedEmbedding
+from polyrec.nn.numeric import PiecewiseLinear
+from polyrec.schema import Side
+from polyrec.shapes import Float, Int, Tensor
+
+Count = Annotated[int, Ge(1)]
+Widths = tuple[Count, ...]
+Rate = Annotated[float, Ge(0.0), Lt(1.0)]
+
+
+@dataclass(frozen=True, slots=True)
+class InputOptions:
+    """Options that every model has."""
+
+    __pydantic_config__ = STRICT
+    dim: Count = 16  # D, width of an embedding whose feature does not set its own
+    numeric: Literal["plain", "piecewise"] = "plain"  # how numbers enter; piecewise: those known to lie in [0, 1]
+    bins: Count = 16  # K of piecewise
+    tables: Literal["sparse", "dense"] = "sparse"  # gradients of embedding tables
+
+
+class Inputs(nn.Module):
+    """`x = [embeddings, mean of each sequence's embeddings, numbers, vectors, scenario embedding]`.
+
+    A row of unknown scenario reads the mean of the scenarios' embeddings. An empty sequence is 0.
+
+    Args:
+        layout: what a batch holds.
+        options: widths and encodings.
+        scenario: whether the scenario is a feature.
+        copies: tables exist this many times over, and rows name the copy they read.
+
+    Attributes:
+        width: numbers a row.
+
+    Raises:
+        ConfigError: the layout has no feature.
+
+    Example:
+        >>> from polyrec.schema import Task
+        >>> layout = Layout(("a", "b"), (Task("click", "c"),), categorical=(Field("item", 9),))
+        >>> Inputs(layout, InputOptions(dim=4)).width
+        8
+    """
+
+    def __init__(
+        self, layout: Layout, options: InputOptions, *, scenario: bool = True, copies: int = 1, numbers: bool = True
+    ) -> None:
+        super().__init__()
+        self.layout = layout
+        fields = (*layout.categorical, *layout.sequences)
+        if not (fields or layout.numeric or layout.vectors):
+            raise ConfigError("the layout has no feature: a model would have nothing to read. Declare [[features]].")
+        self._columns: list[tuple[str, Side | None, int]] = []
+        self._add_embedding(fields, options, copies)
+        self._add_numbers(layout if numbers else None, options)
+        self.scenario: nn.Parameter | None = None
+        if scenario:
+            self.scenario = nn.Parameter(torch.randn(len(layout.scenarios), options.dim) * INIT_STD)
+            self._columns.append(("scenario", None, options.dim))
+        self.width = sum(width for _, _, width in self._columns)
+
+    def _add_embedding(self, fields: tuple[Field, ...], options: InputOptions, copies: int) -> None:
+        places = {one.name: place for place, one in enumerate(fields)}
+        owners = [places[one.table] if one.table else places[one.name] for one in fields]
+        dims = [fields[owner].dim or options.dim for owner in owners]
+        self.embedding = FusedEmbedding(
+            [one.size for one in fields], dims, owners=owners, copies=copies, sparse=options.tables == "sparse"
+        )
+        singles = len(self.layout.categorical)
+        self._singles, self._sequences = list(range(singles)), list(range(singles, len(fields)))
+        for part in (self._singles, self._sequences):
+            for dim, members in self.embedding.groups(part).items():
+                self._columns += [(fields[place].name, fields[place].side, dim) for place in members]
+
+    def _add_numbers(self, layout: Layout | None, options: InputOptions) -> None:
+        numeric = layout.numeric if layout else ()
+        curved = [place for place, one in enumerate(numeric) if one.unit and options.numeric == "piecewise"]
+        plain = [place for place in range(len(numeric)) if place not in curved]
+        self._curved, self._plain = curved, plain
+        self.piecewise = PiecewiseLinear(len(curved), options.dim, bins=options.bins) if curved else None
+        self._columns += [(numeric[place].name, numeric[place].side, options.dim) for place in curved]
+        self._columns += [(numeric[place].name, numeric[place].side, 1) for place in plain]
+        self._vectors = list(layout.vectors) if layout else []
+        self._columns += [(one.name, one.side, one.size) for one in self._vectors]
+
+    def columns(self, *, sides: Iterable[Side] = (), names: Iterable[str] = ()) -> list[int]:
+        """Columns of x that belong to features of these sides or names (`"scenario"`: its embedding).
+
+        Raises:
+            ConfigError: a name that no feature has.
+        """
+        known = [name for name, _, _ in self._columns]
+        wanted, sides = set(names), set(sides)
+        for name in sorted(wanted - set(known)):
+            raise ConfigError(unknown("feature", name, known, "among the model's inputs"))
+        found, start = [], 0
+        for name, side, width in self._columns:
+            if name in wanted or side in sides:
+                found += range(start, start + width)
+            start += width
+        return found
+
+    def forward(
+        self, batch: Batch, order: Int[Tensor, "B"] | None = None, copy: Int[Tensor, "B"] | None = None
+    ) -> Float[Tensor, "B W"]:
+        """One row of `width` numbers for each row of the batch, in the order asked for."""
+        parts: list[Tensor] = []
+        if self._singles:
+            parts += self.embedding(_ordered(batch.ids, order), self._singles, copy)
+        if self._sequences:
+            bags = [batch.sequences[one.name] for one in self.layout.sequences]
+            pooled = self.embedding.pooled([(one.values, one.offsets) for one in bags], self._sequences, copy)
+            parts += [_ordered(one, order) for one in pooled]
+        parts += self._numbers(batch, order)
+        if self.scenario is not None:
+            parts.append(self.scenario_embedding(_ordered(batch.scenario, order)))
+        return parts[0] if len(parts) == 1 else torch.cat(parts, 1)
+
+    def scenario_embedding(self, scenario: Int[Tensor, "B"]) -> Float[Tensor, "B D"]:
+        """The scenario's row; the mean of all rows where it is unknown."""
+        assert self.scenario is not None
+        known = self.scenario.shape[0]
+        rows = torch.cat([self.scenario, self.scenario.mean(0, keepdim=True)])
+        return rows[torch.where(scenario < 0, known, scenario).long()]
+
+    def _numbers(self, batch: Batch, order: Tensor | None) -> list[Tensor]:
+        parts = []
+        if self._curved or self._plain:
+            numerics = _ordered(batch.numerics, order)
+            if self.piecewise is not None:
+                parts.append(self.piecewise(numerics[:, self._curved] if self._plain else numerics))
+            if self._plain:
+                parts.append(numerics[:, self._plain] if self._curved else numerics)
+        return parts + [_ordered(batch.vectors[one.name], order) for one in self._vectors]
+
+
+def _ordered(x: Tensor, order: Tensor | None) -> Tensor:
+    return x if order is None else x.index_select(0, order)

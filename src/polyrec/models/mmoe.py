@@ -1,0 +1,74 @@
+"""Multi-gate mixture of experts, its gates and towers by scenario and head.
+
+`h_e = MLP_e(x)` for E shared experts; for scenario s and head t:
+`f_st = sum_e softmax(x G_st + c_st)_e h_e`, `logit_st = tower_st(f_st)`.
+
+Source: Ma et al. 2018, "Modeling Task Relationships in Multi-task Learning with Multi-gate Mixture-of-Experts"
+(equations 5 to 7), with a gate and a tower for each scenario x head in place of each task.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch import nn
+
+from polyrec.batch import Batch, Layout, Output
+from polyrec.models.inputs import Count, InputOptions, Inputs, Rate, Widths
+from polyrec.models.registry import register
+from polyrec.nn.experts import Experts
+from polyrec.nn.gates import Gates, mix
+from polyrec.nn.route import Route, Whole
+from polyrec.nn.tower import Per, Towers
+
+
+@dataclass(frozen=True, slots=True)
+class MMoEConfig(InputOptions):
+    """Options of `mmoe`."""
+
+    experts: Count = 4  # E
+    expert_widths: Widths = (128, 64)
+    tower_widths: Widths = (32,)
+    towers: Per = "cell"  # a gate and a tower for each scenario x head, or for each head
+    dropout: Rate = 0.0
+
+
+@register("mmoe", MMoEConfig)
+class MMoE(nn.Module):
+    """Shared experts, gates and towers by scenario and head.
+
+    A row of unknown scenario gets the mean of the scenarios' answers for it.
+    Hidden: each head's mixture [B, H].
+    """
+
+    def __init__(self, layout: Layout, heads: Sequence[str], config: MMoEConfig) -> None:
+        super().__init__()
+        self.heads = tuple(heads)
+        self.scenarios = len(layout.scenarios) if config.towers == "cell" else None
+        self.inputs = Inputs(layout, config)
+        self.experts = Experts(
+            config.experts, self.inputs.width, config.expert_widths, dropout=config.dropout
+        )
+        self.gates = Gates(
+            self.inputs.width, experts=config.experts, heads=len(heads), scenarios=self.scenarios
+        )
+        self.towers = Towers(
+            self.experts.width,
+            config.tower_widths,
+            heads=len(heads),
+            scenarios=self.scenarios,
+            dropout=config.dropout,
+        )
+
+    def forward(self, batch: Batch) -> Output:
+        """One logit a row and head."""
+        route = Route(batch.scenario, self.scenarios) if self.scenarios else Whole()
+        x = self.inputs(batch, route.order)  # [B, W]
+        hidden = self.experts(x)  # [B, E, H]
+        share = self.gates(route.enter(x[None])[0], route)  # [N, T, E]
+        mixed = mix(share, route.enter(hidden.flatten(1)[None])[0].unflatten(1, hidden.shape[1:]))  # [T, N, H]
+        logits = self.towers(mixed, route)  # [T, N]
+        logits = route.restore(route.leave(logits[..., None]))[..., 0]  # [T, B]
+        mixed = route.restore(route.leave(mixed))  # [T, B, H]
+        return Output(
+            dict(zip(self.heads, logits.unbind(0), strict=True)), dict(zip(self.heads, mixed.unbind(0), strict=True))
+        )

@@ -1,0 +1,1 @@
+"""Blocks: functions of tensors. They know neither batches nor schemas."""

@@ -1,0 +1,152 @@
+"""Embedding tables: fields of one width share one physical table, read by one lookup."""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from polyrec.shapes import Float, Int, Tensor
+
+INIT_STD = 0.02  # of a fresh row; wide enough to tell ids apart, small enough that the first logits stay near 0
+_INT32_ROWS = 2**31 - 1
+
+
+class Table(nn.Module):
+    """A matrix with one row of `dim` numbers an id.
+
+    `row = weight[id]`. Rows start at normal(0, 0.02); those named in `zero` (out of vocabulary) at 0.
+    With `sparse`, the gradient is sparse: a step costs what the batch touches, not what the table holds.
+
+    Example:
+        >>> table = Table(5, 3)
+        >>> table(torch.tensor([[0, 4]])).shape, bool((table.weight[0] == 0).all())
+        (torch.Size([1, 2, 3]), True)
+    """
+
+    def __init__(self, rows: int, dim: int, *, zero: Sequence[int] = (0,), sparse: bool = True) -> None:
+        super().__init__()
+        self.sparse = sparse
+        weight = torch.empty(rows, dim)
+        nn.init.normal_(weight, std=INIT_STD)
+        weight[[row for row in zero if row < rows]] = 0.0
+        self.weight = nn.Parameter(weight)
+
+    def forward(self, ids: Int[Tensor, "*any"]) -> Float[Tensor, "*any D"]:
+        """The rows of these ids."""
+        return functional.embedding(ids, self.weight, sparse=self.sparse)
+
+    def mean(self, values: Int[Tensor, "V"], offsets: Int[Tensor, "B1"]) -> Float[Tensor, "B D"]:
+        """The mean of each sequence's rows; 0 for an empty sequence."""
+        return functional.embedding_bag(
+            values, self.weight, offsets, mode="mean", sparse=self.sparse, include_last_offset=True
+        )
+
+    def extra_repr(self) -> str:
+        """Sizes, for `print(model)`."""
+        return f"{self.weight.shape[0]}, {self.weight.shape[1]}, sparse={self.sparse}"
+
+
+class FusedEmbedding(nn.Module):
+    """Many fields, one table for each width, one lookup for all ids of a width.
+
+    Field f's rows lie at `[start_f, start_f + size_f)` of its width's table. A field with an owner reads the
+    owner's rows. With `copies = C` everything exists C times over and a row reads the copy it names
+    (networks that share nothing between scenarios).
+
+    Args:
+        sizes: rows of each field.
+        dims: width of each field.
+        owners: for each field the place of the field whose rows it reads; itself when it has its own.
+        copies: C.
+        sparse: sparse gradients.
+
+    Example:
+        >>> fields = FusedEmbedding([10, 20, 5], [4, 4, 2])
+        >>> sorted(table.weight.shape for table in fields.tables.values())
+        [torch.Size([5, 2]), torch.Size([30, 4])]
+        >>> [part.shape[-1] for part in fields(torch.zeros(7, 3, dtype=torch.int32), [0, 1, 2])]
+        [8, 2]
+    """
+
+    def __init__(
+        self,
+        sizes: Sequence[int],
+        dims: Sequence[int],
+        *,
+        owners: Sequence[int] | None = None,
+        copies: int = 1,
+        sparse: bool = True,
+    ) -> None:
+        super().__init__()
+        self.dims = tuple(dims)
+        self.starts, self.rows = _places(sizes, dims, owners or range(len(sizes)))
+        self.tables = nn.ModuleDict()
+        for dim, rows in self.rows.items():
+            firsts = {start for start, width in zip(self.starts, self.dims, strict=True) if width == dim}
+            zero = [copy * rows + first for copy in range(copies) for first in sorted(firsts)]
+            self.tables[str(dim)] = Table(rows * copies, dim, zero=zero, sparse=sparse)
+        wide = max(self.rows.values(), default=0) * copies > _INT32_ROWS
+        self.kind = torch.int64 if wide else torch.int32
+
+    def groups(self, fields: Sequence[int]) -> Mapping[int, list[int]]:
+        """These fields by width, widths in order of appearance: the order of what `forward` answers."""
+        found: dict[int, list[int]] = {}
+        for field in fields:
+            found.setdefault(self.dims[field], []).append(field)
+        return found
+
+    def forward(
+        self, ids: Int[Tensor, "B F"], fields: Sequence[int], copy: Int[Tensor, "B"] | None = None
+    ) -> list[Float[Tensor, "B FD"]]:
+        """Rows of the ids, one tensor for each width; column f of `ids` belongs to `fields[f]`."""
+        parts = []
+        for dim, members in self.groups(fields).items():
+            columns = [list(fields).index(field) for field in members]
+            chosen = ids if len(members) == len(fields) else ids[:, columns]
+            chosen = chosen.to(self.kind) + self._starts(members, ids.device)
+            if copy is not None:
+                chosen = chosen + (copy.to(self.kind) * self.rows[dim])[:, None]
+            parts.append(self.tables[str(dim)](chosen).flatten(1))  # [B, F*D]
+        return parts
+
+    def pooled(
+        self,
+        bags: Sequence[tuple[Int[Tensor, "V"], Int[Tensor, "B1"]]],
+        fields: Sequence[int],
+        copy: Int[Tensor, "B"] | None = None,
+    ) -> list[Float[Tensor, "B FD"]]:
+        """Means of sequences, one tensor for each width; bag f (values, offsets) belongs to `fields[f]`."""
+        parts = []
+        for dim, members in self.groups(fields).items():
+            values, ends, total = [], [], 0
+            for field in members:
+                one, offsets = bags[list(fields).index(field)]
+                one = one.to(self.kind) + self.starts[field]
+                if copy is not None:
+                    lengths = offsets[1:] - offsets[:-1]
+                    owner = copy.to(self.kind).repeat_interleave(lengths, output_size=one.shape[0])
+                    one = one + owner * self.rows[dim]
+                values.append(one)
+                ends.append(offsets[:-1].to(self.kind) + total)
+                total = total + one.shape[0]
+            last = torch.full((1,), total, dtype=self.kind, device=values[0].device)
+            mean = self.tables[str(dim)].mean(torch.cat(values), torch.cat([*ends, last]))  # [F*B, D]
+            parts.append(mean.unflatten(0, (len(members), -1)).transpose(0, 1).flatten(1))
+        return parts
+
+    def _starts(self, fields: Sequence[int], device: torch.device) -> Int[Tensor, "F"]:
+        return torch.tensor([self.starts[field] for field in fields], dtype=self.kind, device=device)
+
+
+def _places(sizes: Sequence[int], dims: Sequence[int], owners: Sequence[int]) -> tuple[list[int], dict[int, int]]:
+    """Where each field's rows start in its width's table, and how many rows each width has."""
+    rows: dict[int, int] = {}
+    starts = [0] * len(sizes)
+    for place, (size, dim, owner) in enumerate(zip(sizes, dims, owners, strict=True)):
+        if owner == place:
+            starts[place] = rows.get(dim, 0)
+            rows[dim] = starts[place] + size
+    for place, owner in enumerate(owners):
+        starts[place] = starts[owner]
+    return starts, rows

@@ -1,0 +1,69 @@
+"""The one place where a model meets an objective."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from polyrec import models, objectives
+from polyrec.artifact.manifest import Part
+from polyrec.batch import Layout
+from polyrec.config import RunConfig, TrainingConfig
+from polyrec.declare import parse
+from polyrec.errors import ConfigError
+from polyrec.objectives import Balancer, Objective
+from polyrec.recipes.recipe import Recipe, get
+
+
+@dataclass(frozen=True)
+class Assembly:
+    """Everything a stage trains, and the words to build it again."""
+
+    recipe: Recipe
+    model: nn.Module
+    objective: Objective
+    balancer: Balancer
+    training: TrainingConfig
+    model_part: Part
+    objective_part: Part
+
+
+def training_of(run: RunConfig) -> TrainingConfig:
+    """The recipe's training defaults with the run file's [training] over them."""
+    return parse(TrainingConfig, {**get(run.recipe).training, **run.training}, "[training]")
+
+
+def assemble(run: RunConfig, layout: Layout) -> Assembly:
+    """Build a recipe's parts for these rows; the seed decides every initial weight.
+
+    Raises:
+        ConfigError: an unknown recipe or option, with the nearest known name.
+    """
+    recipe = get(run.recipe)
+    if run.transfer:
+        raise ConfigError(f"[transfer] is not for recipe {recipe.name!r}. Remove the table.")
+    training = training_of(run)
+    torch.manual_seed(training.seed)
+    objective_options = {**recipe.objective_options, **run.objective}
+    objective = objectives.build(recipe.objective, layout, objective_options)
+    # Which optimizer the tables get decides what gradients they make.
+    model_options = {**recipe.model_options, "tables": training.tables, **run.model}
+    model = models.build(recipe.model, layout, objective.heads, model_options)
+    balancer = _balancer(recipe, run.balancer, training)
+    return Assembly(
+        recipe,
+        model,
+        objective,
+        balancer,
+        training,
+        Part(recipe.model, model_options),
+        Part(recipe.objective, objective_options),
+    )
+
+
+def _balancer(recipe: Recipe, options: Mapping[str, Any], training: TrainingConfig) -> Balancer:
+    name = training.balancer or recipe.balancer
+    defaults = recipe.balancer_options if name == recipe.balancer else {}
+    return objectives.balance.build(name, {**defaults, **options})

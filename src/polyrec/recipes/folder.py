@@ -1,0 +1,97 @@
+"""The folder of a run: whose it is, and whether it may be written to."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from polyrec.atomic import write_text
+from polyrec.config import RunConfig
+from polyrec.declare import read_toml, to_toml
+from polyrec.errors import ConfigError, NotReadyError
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """Names of what a run leaves behind."""
+
+    path: Path
+
+    @property
+    def run(self) -> Path:
+        """The resolved run file."""
+        return self.path / "run.toml"
+
+    @property
+    def events(self) -> Path:
+        """One JSON line an event of training."""
+        return self.path / "events.jsonl"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Where `--resume` finds its place."""
+        return self.path / "checkpoints"
+
+    @property
+    def report(self) -> Path:
+        """The numbers; its presence says that the run is finished."""
+        return self.path / "report.json"
+
+    @property
+    def page(self) -> Path:
+        """The report as a page."""
+        return self.path / "report.html"
+
+    @property
+    def predictions(self) -> Path:
+        """Scores of the test rows, which `compare` pairs."""
+        return self.path / "test.parquet"
+
+    @property
+    def bundle(self) -> Path:
+        """The model that scores."""
+        return self.path / "bundle"
+
+    def claim(self, run: RunConfig, resume: bool) -> bool:
+        """Take the folder for this run; True when the run in it is finished already.
+
+        Raises:
+            ConfigError: it holds files and `resume` is not asked for, or another run than this one.
+        """
+        text = to_toml(run.to_dict())
+        if self.path.exists() and not self.path.is_dir():
+            raise ConfigError(f"--out {self.path} is a file. Name a folder.")
+        if not self.path.exists() or not any(self.path.iterdir()):
+            write_text(self.run, text)
+            return False
+        if not resume:
+            raise ConfigError(
+                f"--out {self.path} is not empty: nothing is overwritten. "
+                "Add --resume to go on with the run in it, or name another folder."
+            )
+        if not self.run.exists():
+            raise ConfigError(f"--out {self.path} holds files but no run.toml: no run to resume. Name another folder.")
+        if self.run.read_text(encoding="utf-8") != text:
+            differing = _differing(read_toml(self.run), run.to_dict())
+            raise ConfigError(
+                f"--out {self.path} holds another run; they differ in {', '.join(differing) or 'their run files'}. "
+                "Resume with the run file it was started with, or name another folder."
+            )
+        return self.report.exists()
+
+    def finished(self) -> "RunFolder":
+        """This folder, once its run is known to be finished.
+
+        Raises:
+            NotReadyError: no finished run there.
+        """
+        for path in (self.report, self.predictions):
+            if not path.exists():
+                raise NotReadyError(f"{self.path} has no {path.name}: no finished run. Run `polyrec fit` into it first.")
+        return self
+
+
+def _differing(old: object, new: object, path: str = "") -> list[str]:
+    if isinstance(old, dict) and isinstance(new, dict):
+        keys = sorted({*old, *new})
+        return [text for key in keys for text in _differing(old.get(key), new.get(key), f"{path}.{key}".lstrip("."))]
+    same = list(old) == list(new) if isinstance(old, list) and isinstance(new, (list, tuple)) else old == new
+    return [] if same else [path]

@@ -1,0 +1,95 @@
+"""What a finished fit leaves: the report, its page, the test rows' scores, and the bundle."""
+
+import json
+import resource
+import sys
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from polyrec.artifact import Bundle
+from polyrec.artifact.bundle import GOLDEN_ROWS, describe
+from polyrec.data.files import Source
+from polyrec.data.loader import Loader
+from polyrec.evaluation import collect
+from polyrec.evaluation.html import render
+from polyrec.evaluation.report import Report
+from polyrec.recipes.assemble import Assembly
+from polyrec.recipes.folder import RunFolder
+from polyrec.recipes.prepare import Prepared
+
+EVALUATION_BATCH = 16_384
+
+
+def keep(folder: RunFolder, prepared: Prepared, assembly: Assembly, run: Mapping[str, Any]) -> Report:
+    """Judge the trained model on the test rows and write everything; report.json last, since it says finished."""
+    split, source = ("test", prepared.splits.test) if prepared.splits.test else ("valid", prepared.splits.valid)
+    bundle = Bundle(
+        describe(assembly.recipe.name, assembly.model_part, assembly.objective_part, prepared.schema, assembly.model),
+        prepared.schema,
+        prepared.encoder,
+        assembly.model.eval(),
+        assembly.objective.eval(),
+    )
+    collected = collect.run(bundle.logits, batches(source, prepared), rows=source.rows())
+    collected.save(folder.predictions)
+    report = Report.build(
+        collected,
+        recipe=assembly.recipe.name,
+        split=split,
+        run={**run, "parameters": bundle.manifest.parameters, "peak_memory_mb": peak_memory()},
+        extra={"schema": prepared.schema.fingerprint, "data": described(prepared)},
+    )
+    manifest = replace(bundle.manifest, metrics=_headline(report), trained_on=described(prepared))
+    replace(bundle, manifest=manifest).save(folder.bundle, golden(source, prepared))
+    folder.page.write_text(render(report.to_dict(), events(folder.events)), encoding="utf-8")
+    report.save(folder.report)
+    return report
+
+
+def batches(source: Source, prepared: Prepared) -> Any:
+    """Every row of a source once, in order."""
+    loader = Loader(
+        source, prepared.encoder, batch_size=EVALUATION_BATCH, shuffle_rows=8 * EVALUATION_BATCH, prefetch=1
+    )
+    return loader.ordered()
+
+
+def golden(source: Source, prepared: Prepared) -> pa.Table:
+    """The first raw rows, with the columns that scoring needs."""
+    table = next(iter(source.tables(prepared.encoder.columns(labels=False)))).slice(0, GOLDEN_ROWS)
+    plain = [
+        column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column
+        for column in table.columns
+    ]
+    return pa.table(dict(zip(table.column_names, plain, strict=True)))
+
+
+def events(path: Path) -> list[dict[str, Any]]:
+    """The lines of events.jsonl."""
+    if not path.exists():
+        return []
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line]
+
+
+def described(prepared: Prepared) -> dict[str, Any]:
+    """How many rows each part has, and how they were split."""
+    parts = {"train": prepared.splits.train, "valid": prepared.splits.valid, "test": prepared.splits.test}
+    return {
+        "rows": {name: source.rows() for name, source in parts.items() if source is not None},
+        "notes": list(prepared.splits.notes),
+    }
+
+
+def peak_memory() -> int:
+    """The most memory that this process has held, in MB."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(peak / (2**20 if sys.platform == "darwin" else 2**10))
+
+
+def _headline(report: Report) -> dict[str, Any]:
+    rows = [row for row in report.rows if row.metric == "auc"]
+    return {f"{row.scenario}/{row.task}/{row.space}": row.value for row in rows}

@@ -1,0 +1,157 @@
+"""Bad input gets one clear message and exit code 2, never a traceback, and nothing is lost."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import polars as pl
+import pytest
+from conftest import Command
+
+pytestmark = pytest.mark.slow
+
+
+def changed(log: Path, change: Callable[[pl.DataFrame], pl.DataFrame]) -> None:
+    path = log / "log.parquet"
+    change(pl.read_parquet(path)).write_parquet(path)
+
+
+def text_of(log: Path, name: str, old: str, new: str) -> None:
+    path = log / name
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+
+
+CASES: dict[str, tuple[Callable[[Path], None], tuple[str, ...]]] = {
+    "missing column": (lambda log: changed(log, lambda rows: rows.drop("price")), ("'price'",)),
+    "wrong type": (
+        lambda log: changed(log, lambda rows: rows.with_columns(price=pl.lit("cheap"))),
+        ("'price'", "string"),
+    ),
+    "unknown declared scenario": (
+        lambda log: text_of(log, "schema.toml", "[keys]", 'scenarios = ["home"]\n[keys]'),
+        ("'search'", "Known: home"),
+    ),
+    "empty file": (lambda log: changed(log, lambda rows: rows.head(0)), ("no rows",)),
+    "one row": (lambda log: changed(log, lambda rows: rows.head(1)), ("log.parquet",)),
+    "all-null column": (
+        lambda log: changed(log, lambda rows: rows.with_columns(price=pl.lit(None, pl.Float64))),
+        ("'price'",),
+    ),
+    "label that is not 0 or 1": (
+        lambda log: changed(log, lambda rows: rows.with_columns(is_click=pl.lit(3, pl.Int8))),
+        ("'is_click'", "3"),
+    ),
+    "unknown key in run.toml": (
+        lambda log: text_of(log, "run.toml", "epochs = 2", "epoch = 2"),
+        ("'epoch'", "Did you mean 'epochs'?"),
+    ),
+    "unknown model option": (
+        lambda log: text_of(log, "run.toml", "dim = 4", "dmi = 4"),
+        ("'dmi'", "Did you mean 'dim'?"),
+    ),
+    "unknown recipe": (lambda log: text_of(log, "run.toml", '"mmoe"', '"mmoo"'), ("'mmoo'", "Did you mean 'mmoe'?")),
+    "unknown key in schema.toml": (
+        lambda log: text_of(log, "schema.toml", 'after = "click"', 'afer = "click"'),
+        ("afer", "Did you mean 'after'?"),
+    ),
+    "truncated parquet": (
+        lambda log: (log / "log.parquet").write_bytes((log / "log.parquet").read_bytes()[:5_000]),
+        ("log.parquet",),
+    ),
+    "not a parquet file": (lambda log: (log / "log.parquet").write_text("hello"), ("log.parquet",)),
+    "no file": (lambda log: (log / "log.parquet").unlink(), ("log.parquet",)),
+    "no schema": (lambda log: (log / "schema.toml").unlink(), ("schema.toml", "does not exist")),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_fit_refuses_it_in_words_and_leaves_no_model(case: str, log: Path, polyrec: Command, tmp_path: Path) -> None:
+    spoil, parts = CASES[case]
+    spoil(log)
+    done = polyrec("fit", log / "run.toml", "--out", tmp_path / "out")
+    assert done.code == 2, done.err
+    assert "Traceback" not in done.err
+    for part in parts:
+        assert part in done.err
+    assert not (tmp_path / "out" / "bundle").exists()
+    assert not (tmp_path / "out" / "report.json").exists()
+
+
+def test_nan_and_infinity_count_as_missing_and_training_goes_on(log: Path, polyrec: Command, tmp_path: Path) -> None:
+    odd = pl.when(pl.int_range(pl.len()) % 7 == 0).then(float("nan")).when(pl.int_range(pl.len()) % 7 == 1)
+    changed(log, lambda rows: rows.with_columns(price=odd.then(float("inf")).otherwise(pl.col("price"))))
+    done = polyrec("fit", log / "run.toml", "--out", tmp_path / "out")
+    assert done.code == 0, done.err
+    assert "nan" not in (tmp_path / "out" / "report.json").read_text().lower().replace('"nan', "")
+
+
+def test_an_all_positive_label_is_reported_as_undefined_with_its_reason(
+    log: Path, polyrec: Command, tmp_path: Path
+) -> None:
+    changed(log, lambda rows: rows.with_columns(is_click=pl.lit(1, pl.Int8)))
+    done = polyrec("fit", log / "run.toml", "--out", tmp_path / "out")
+    assert done.code == 0, done.err
+    import json
+
+    cells = json.loads((tmp_path / "out" / "report.json").read_text())["cells"]
+    auc = [one for one in cells if one["task"] == "click" and one["metric"] == "auc" and one["scenario"] == "home"]
+    assert auc[0]["value"] is None
+    assert "negative" in auc[0]["note"]
+
+
+def test_a_csv_that_is_not_utf8_says_so(log: Path, polyrec: Command, tmp_path: Path) -> None:
+    pl.read_parquet(log / "log.parquet").write_csv(log / "log.csv")
+    path = log / "log.csv"
+    path.write_bytes(path.read_bytes().replace(b"item-1", b"item-\xe9"))
+    text_of(log, "run.toml", "log.parquet", "log.csv")
+    done = polyrec("fit", log / "run.toml", "--out", tmp_path / "out")
+    assert done.code == 2
+    assert "UTF-8" in done.err
+
+
+def test_an_output_folder_with_another_run_is_left_alone(log: Path, polyrec: Command, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert polyrec("fit", log / "run.toml", "--out", out).code == 0
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    again = polyrec("fit", log / "run.toml", "--out", out)
+    assert again.code == 2
+    assert "nothing is overwritten" in again.err
+    other = polyrec("fit", log / "run.toml", "--out", out, "--resume", "--set", "training.epochs=3")
+    assert other.code == 2
+    assert "training.epochs" in other.err
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
+
+
+def test_scoring_an_unknown_scenario_is_refused_or_shared_as_declared(
+    log: Path, polyrec: Command, tmp_path: Path
+) -> None:
+    assert polyrec("fit", log / "run.toml", "--out", tmp_path / "a").code == 0
+    rows = pl.read_parquet(log / "log.parquet").with_columns(tab=pl.lit("garden"))
+    rows.write_parquet(tmp_path / "new.parquet")
+    refused = polyrec("predict", tmp_path / "a" / "bundle", tmp_path / "new.parquet", "--out", tmp_path / "p.parquet")
+    assert refused.code == 2
+    assert "'garden'" in refused.err
+    assert "home, search" in refused.err
+    assert not (tmp_path / "p.parquet").exists()
+    text_of(log, "schema.toml", "[keys]", 'unknown_scenario = "shared"\n[keys]')
+    assert polyrec("fit", log / "run.toml", "--out", tmp_path / "b").code == 0
+    shared = polyrec("predict", tmp_path / "b" / "bundle", tmp_path / "new.parquet", "--out", tmp_path / "p.parquet")
+    assert shared.code == 0, shared.err
+    scores = pl.read_parquet(tmp_path / "p.parquet")
+    assert scores.columns == ["user_id", "item_id", "tab", "day", "p_click", "p_buy", "p_buy_given_click"]
+    assert scores["p_click"].is_between(0, 1).all()
+    assert scores["user_id"].to_list() == rows["user_id"].to_list()
+
+
+def test_a_damaged_bundle_is_refused(log: Path, polyrec: Command, tmp_path: Path) -> None:
+    assert polyrec("fit", log / "run.toml", "--out", tmp_path / "out").code == 0
+    weights = tmp_path / "out" / "bundle" / "model.safetensors"
+    data = bytearray(weights.read_bytes())
+    data[-5] ^= 1
+    weights.write_bytes(data)
+    done = polyrec(
+        "predict", tmp_path / "out" / "bundle", log / "log.parquet", "--out", tmp_path / "p.parquet"
+    )
+    assert done.code == 2
+    assert "differs from what was written" in done.err
