@@ -12,6 +12,7 @@ from polyrec.schema import ALL, Side, Target, Task, funnel, targets
 from polyrec.shapes import Bool, Float, Int, Tensor
 
 UNKNOWN_SCENARIO = -1
+NO_USER = -(2**63)  # in `Batch.user`: a row of nobody known
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,7 +73,7 @@ class TrainingConfig:
     epochs: Annotated[int, Ge(1)] = 3
     batch_size: Annotated[int, Ge(1)] = 4096
     lr: Annotated[float, Gt(0)] = 1e-3  # Adam, dense parameters
-    table_lr: Annotated[float, Gt(0)] = 0.05  # row-wise Adagrad, embedding tables
+    table_lr: Annotated[float, Gt(0)] = 0.01  # row-wise Adagrad, embedding tables
     tables: Literal["sparse", "dense"] = "sparse"  # dense: Adam with lr over whole tables (paper parity)
     weight_decay: Annotated[float, Ge(0)] = 0.0  # L2 on dense parameters
     table_decay: Annotated[float, Ge(0)] = 0.0  # L2 on the touched rows of tables

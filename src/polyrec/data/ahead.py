@@ -52,7 +52,7 @@ def _work(items: Iterator[object], ready: "Queue[object]", stop: Event) -> None:
             if not _put(item, ready, stop):
                 return
         _put(_END, ready, stop)
-    except BaseException as reason:  # noqa: BLE001
+    except BaseException as reason:
         _put(_Failure(reason), ready, stop)
 
 

@@ -38,7 +38,7 @@ def read_lists(column: pa.Array, where: str) -> tuple[pa.Array, np.ndarray]:
 
 def _without_blanks(column: pa.Array) -> tuple[pa.Array, np.ndarray]:
     values = column.flatten()
-    rows = column.value_parent_indices() if hasattr(column, "value_parent_indices") else pc.list_parent_indices(column)
+    rows = pc.list_parent_indices(column)
     real = pc.not_equal(values, "")
     rows = rows.filter(real).to_numpy(zero_copy_only=False)
     return values.filter(real), np.bincount(rows, minlength=len(column)).astype(np.int64)

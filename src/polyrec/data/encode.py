@@ -1,6 +1,6 @@
 """The one way in: raw rows to a `Batch`, the same for training, evaluation and serving."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,26 +9,31 @@ import torch
 
 from polyrec.batch import Batch, Field, Jagged, Layout, Number
 from polyrec.data.columns import last, read_labels, read_lists, read_scenarios, read_vectors
+from polyrec.data.counted import FIRST
 from polyrec.data.fit import meaningful
 from polyrec.data.hashing import hash_keys
 from polyrec.data.keys import read_keys
-from polyrec.data.values import FIRST, UNKNOWN, Values
+from polyrec.data.values import UNKNOWN, Values
 from polyrec.data.vocabulary import Vocabulary
-from polyrec.errors import DataError, unknown
+from polyrec.errors import BundleError, DataError, together, unknown
 from polyrec.schema import Feature, Schema
 from polyrec.shapes import Tensor
 
+_SHARED = 'Leave such rows out, or set unknown_scenario = "shared" in the schema to score them by the shared path.'
 MAX_LENGTH = 50  # of a sequence that does not say
 
 
 class Encoder:
     """Encodes rows with a fitted vocabulary. It keeps no state between calls; threads may share it.
 
+    Raises:
+        BundleError: the vocabulary was fitted for another schema.
+
     Example:
         >>> from polyrec.schema import Keys, Task
         >>> schema = Schema(Keys("tab"), (Feature("item", "categorical"),), (Task("click", "click"),))
         >>> items = Values("text", pa.array(["a", "b"], pa.large_string()))
-        >>> encoder = Encoder(schema, Vocabulary(("feed", "home"), {"item": items}, {}, 3, {"item": 1}))
+        >>> encoder = Encoder(schema, Vocabulary(("feed", "home"), {"item": items}, {}, 3))
         >>> batch = encoder.encode_rows([{"tab": "home", "item": "b"}, {"tab": "feed", "item": "new"}])
         >>> batch.ids.tolist(), batch.scenario.tolist()
         ([[3], [0]], [1, 0])
@@ -37,6 +42,7 @@ class Encoder:
     def __init__(self, schema: Schema, vocabulary: Vocabulary) -> None:
         self.schema = schema.with_scenarios(vocabulary.scenarios)
         self.vocabulary = vocabulary
+        _check_fit(schema, vocabulary)
         self.layout = _layout(self.schema, vocabulary)
         self._scenarios = Values("text", pa.array(vocabulary.scenarios, pa.large_string()))
         self._by_kind = {
@@ -65,15 +71,16 @@ class Encoder:
             DataError: a column is missing, of the wrong type, a label is not binary, a scenario is unknown.
         """
         known = rows.column_names
-        for name in self.columns(labels=labels):
-            if name not in known:
-                raise DataError(unknown("column", name, known, "in the rows"))
-        numerics = self._numerics(rows)
+        missing = [
+            unknown("column", one, known, "in the rows") for one in self.columns(labels=labels) if one not in known
+        ]
+        if missing:
+            raise DataError(together(missing, f"the rows lack {len(missing)} columns"))
         marked, observed = self._labels(rows, labels)
         return Batch(
             layout=self.layout,
             ids=self._ids(rows),
-            numerics=numerics,
+            numerics=self._numerics(rows),
             scenario=self._scenario(rows, strict),
             labels=marked,
             observed=observed,
@@ -156,18 +163,19 @@ class Encoder:
         lost = np.flatnonzero(places < 0)
         if len(lost):
             if strict or self.schema.unknown_scenario == "refuse":
-                raise self._unknown(
-                    rows[column][int(lost[0])].as_py(), int(lost[0]), places[lost[0]] != UNKNOWN - FIRST
-                )
+                row = int(lost[0])
+                raise self._unknown(rows[column][row].as_py(), row, places[row] != UNKNOWN - FIRST, strict)
             places[lost] = -1
         return torch.from_numpy(places)
 
-    def _unknown(self, name: object, row: int, null: bool) -> DataError:
+    def _unknown(self, name: object, row: int, null: bool, strict: bool) -> DataError:
         column = self.schema.keys.scenario
         if null:
             known = ", ".join(self.schema.scenarios)
             return DataError(f"scenario column {column!r} is null in row {row}. Known: {known}. Fill it.")
-        return DataError(unknown("scenario", str(name), self.schema.scenarios, "known to this vocabulary"))
+        text = unknown("scenario", str(name), self.schema.scenarios, "among those of the training rows")
+        remedy = "Leave such rows out, or fit again." if strict else _SHARED
+        return DataError(f"{text} {remedy}")
 
     def _user(self, rows: pa.Table) -> Tensor:
         """Which rows are of one user: integers as they are, texts by their hash; 0 where nobody says."""
@@ -176,16 +184,26 @@ class Encoder:
         if column is not None and column in rows.column_names:
             for start, chunk in _chunks(rows, column):
                 keys = read_keys(meaningful(chunk), f"user key {column!r}")
-                if isinstance(keys.values, np.ndarray):
-                    found = keys.spread(keys.values.astype(np.int64), 0)
-                else:
-                    found = hash_keys(keys).view(np.int64)
+                found = hash_keys(keys).view(np.int64) if keys.kind == "text" else keys.spread(keys.integers(), 0)
                 users[start : start + len(chunk)] = found
         return torch.from_numpy(users)
 
 
+def _check_fit(schema: Schema, vocabulary: Vocabulary) -> None:
+    for one in schema.features:
+        fitted = vocabulary.numbers if one.kind == "numeric" else vocabulary.values
+        if one.kind != "vector" and (one.shares or one.name) not in fitted:
+            raise BundleError(
+                unknown("feature", one.shares or one.name, fitted, "in the vocabulary")
+                + " Fit the vocabulary again with this schema."
+            )
+
+
 def _layout(schema: Schema, vocabulary: Vocabulary) -> Layout:
-    categorical, numeric, sequences, vectors = [], [], [], []
+    categorical: list[Field] = []
+    sequences: list[Field] = []
+    numeric: list[Number] = []
+    vectors: list[Number] = []
     for one in schema.features:
         if one.kind == "numeric":
             numbers = vocabulary.numbers[one.name]
@@ -204,7 +222,7 @@ def _layout(schema: Schema, vocabulary: Vocabulary) -> Layout:
     )
 
 
-def _chunks(rows: pa.Table, name: str) -> Any:
+def _chunks(rows: pa.Table, name: str) -> Iterator[tuple[int, pa.Array]]:
     start = 0
     for chunk in rows[name].chunks:
         yield start, chunk
@@ -214,5 +232,5 @@ def _chunks(rows: pa.Table, name: str) -> Any:
 def _column(name: str, values: list[Any]) -> pa.Array:
     try:
         return pa.array(values)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as reason:
+    except (ValueError, TypeError, OverflowError) as reason:
         raise DataError(f"field {name!r} has values that do not go together: {reason}. Send one type.") from reason

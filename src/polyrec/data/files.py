@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from glob import glob
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,9 @@ from polars.io.plugins import register_io_source
 from polyrec.data import where as conditions
 from polyrec.data.pieces import Piece, open_pieces, read_piece, schema_of
 from polyrec.data.where import Where
-from polyrec.errors import DataError, unknown
+from polyrec.errors import DataError, together, unknown
+
+MIXED = 8  # row groups that a shuffled stream reads together
 
 
 def expand(patterns: Sequence[str | Path]) -> tuple[Path, ...]:
@@ -34,9 +35,7 @@ def expand(patterns: Sequence[str | Path]) -> tuple[Path, ...]:
     """
     found: dict[Path, None] = {}
     for pattern in map(str, patterns):
-        paths = (
-            [Path(pattern)] if Path(pattern).exists() else [Path(one) for one in sorted(glob(pattern, recursive=True))]
-        )
+        paths = [Path(pattern)] if Path(pattern).exists() else _matching(Path(pattern))
         if not paths:
             what = "matches no file" if any(sign in pattern for sign in "*?[") else "does not exist"
             raise DataError(f"{pattern} {what}. Check the path; it is relative to the run file or to where you are.")
@@ -47,6 +46,11 @@ def expand(patterns: Sequence[str | Path]) -> tuple[Path, ...]:
     if not found:
         raise DataError("no file is named. Name at least one parquet or CSV file.")
     return tuple(found)
+
+
+def _matching(pattern: Path) -> list[Path]:
+    root = Path(pattern.anchor)
+    return sorted(root.glob(str(pattern.relative_to(pattern.anchor))))
 
 
 @dataclass(frozen=True)
@@ -79,12 +83,12 @@ class Source:
         """Refuse rows that lack one of these columns.
 
         Raises:
-            DataError: the missing column, those there are, and the nearest of them.
+            DataError: every missing column, those there are, and the nearest of them.
         """
         known = self.columns()
-        for name in names:
-            if name not in known:
-                raise DataError(unknown("column", name, known, f"in {self.paths[0]}"))
+        missing = [unknown("column", name, known, f"in {self.paths[0]}") for name in names if name not in known]
+        if missing:
+            raise DataError(together(missing, f"the log lacks {len(missing)} of the columns asked for"))
 
     def rows(self) -> int:
         """How many rows meet the condition."""
@@ -102,39 +106,45 @@ class Source:
         Args:
             columns: which, in this order; all where None.
             start_row: leave out so many rows that meet the condition.
-            seed: None: in the order of the files; else row groups in an order drawn from these numbers.
+            seed: None: in the order of the files; else row groups in an order drawn from these numbers, some of
+                them read together, a block of rows of each in turn, so that neighbours come from apart.
 
         Raises:
             DataError: a column is missing, a file is damaged or has no rows.
         """
         names = tuple(self.columns() if columns is None else columns)
         self.require(names)
+        for places in self._rounds(seed):
+            rows = sum(self._kept[place] for place in places)
+            if start_row < rows:
+                streams = [self._stream(self._pieces[place], names) for place in places]
+                yield from _after(_in_turn(streams), start_row)
+            start_row = max(start_row - rows, 0)
+
+    def _rounds(self, seed: Sequence[int] | None) -> list[list[int]]:
+        """Pieces that are read together, round by round."""
         order = np.arange(len(self._pieces))
-        if seed is not None:
-            np.random.default_rng(list(seed)).shuffle(order)
-        for place in order.tolist():
-            if start_row >= self._kept[place]:
-                start_row -= self._kept[place]
-                continue
-            yield from _after(self._stream(self._pieces[place], names), start_row)
-            start_row = 0
+        if seed is None:
+            return [[place] for place in order.tolist()]
+        np.random.default_rng(list(seed)).shuffle(order)
+        return [order[at : at + MIXED].tolist() for at in range(0, len(order), MIXED)]
 
     def scan(self) -> pl.LazyFrame:
         """The rows as a lazy polars frame that streams; only columns asked for are read."""
-        schema = pl.Schema(pa.schema([(name, _decoded(kind)) for name, kind in self.columns().items()]))
+        whole = pa.schema(list(self.columns().items()))
 
         def read(
             names: list[str] | None, predicate: pl.Expr | None, rows: int | None, _batch: int | None
         ) -> Iterator[pl.DataFrame]:
             for table in self.tables(names):
-                frame = pl.DataFrame(table.cast(pa.schema([(one.name, _decoded(one.type)) for one in table.schema])))
+                frame = pl.DataFrame(table.cast(pa.schema([whole.field(name) for name in table.column_names])))
                 frame = frame if rows is None else frame.head(rows)
                 rows = None if rows is None else rows - len(frame)
                 yield frame if predicate is None else frame.filter(predicate)
                 if rows == 0:
                     return
 
-        return register_io_source(read, schema=schema)
+        return register_io_source(read, schema=pl.DataFrame(whole.empty_table()).schema)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values; `from_dict` reads them back."""
@@ -200,13 +210,21 @@ class Source:
                 yield kept.filter(pa.array(inside))
 
 
+def _in_turn(streams: list[Iterator[pa.Table]]) -> Iterator[pa.Table]:
+    """A block of each stream in turn until all have ended."""
+    while streams:
+        going = []
+        for stream in streams:
+            table = next(stream, None)
+            if table is not None:
+                yield table
+                going.append(stream)
+        streams = going
+
+
 def _after(tables: Iterator[pa.Table], rows: int) -> Iterator[pa.Table]:
     """The stream without its first rows."""
     for table in tables:
         if rows < table.num_rows:
             yield table.slice(rows) if rows else table
         rows = max(rows - table.num_rows, 0)
-
-
-def _decoded(kind: pa.DataType) -> pa.DataType:
-    return kind.value_type if pa.types.is_dictionary(kind) else kind

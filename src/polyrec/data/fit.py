@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from polyrec.data.columns import read_lists, read_scenarios, read_vectors
+from polyrec.data.counted import Counted
 from polyrec.data.files import Source
 from polyrec.data.keys import read_keys
 from polyrec.data.numbers import DEFAULT_TRANSFORM, Tally, read_floats
-from polyrec.data.values import Counted
 from polyrec.errors import DataError, unknown
 from polyrec.schema import Feature, Schema
 
@@ -48,10 +48,11 @@ def find(schema: Schema, source: Source) -> Findings:
     if not rows:
         raise DataError(f"{', '.join(map(str, source.paths))}: no training rows. Check the split.")
     for name, (what, _) in gathered.items():
-        if isinstance(what, (Counted, Tally)) and what.nulls == what.rows:
+        if what.nulls == what.rows:
             raise DataError(f"feature {name!r} is null in all {rows:,} training rows. Remove the feature.")
     tallies = {name: what for name, (what, _) in gathered.items() if isinstance(what, Tally)}
-    counts = {name: what for name, (what, _) in gathered.items() if isinstance(what, Counted)}
+    discrete = [one.name for one in schema.features if one.kind in ("categorical", "sequence")]
+    counts = {name: what for name, (what, _) in gathered.items() if isinstance(what, Counted) and name in discrete}
     return Findings(rows, _scenarios(schema, scenarios), _joined(schema, counts), tallies)
 
 
@@ -60,15 +61,14 @@ def meaningful(column: pa.Array) -> pa.Array:
     return pa.nulls(len(column)) if column.null_count == len(column) else column
 
 
-def _gatherer(feature: Feature) -> tuple[Counted | Tally | None, Add]:
+def _gatherer(feature: Feature) -> tuple[Counted | Tally, Add]:
     where = f"feature {feature.name!r}"
     if feature.kind == "numeric":
         tally = Tally(feature.transform or DEFAULT_TRANSFORM)
         return tally, lambda column: tally.add(read_floats(column, where), column.null_count)
-    if feature.kind == "vector":
-        size = feature.size or 0
-        return None, lambda column: _ignore(read_vectors(column, size, where))
     counted = Counted(where)
+    if feature.kind == "vector":
+        return counted, lambda column: _check_vectors(counted, column, feature.size or 0)
     if feature.kind == "sequence":
         return counted, lambda column: counted.add(read_keys(read_lists(column, where)[0], where))
     if feature.hash is not None:
@@ -76,8 +76,10 @@ def _gatherer(feature: Feature) -> tuple[Counted | Tally | None, Add]:
     return counted, lambda column: counted.add(read_keys(column, where))
 
 
-def _ignore(_: object) -> None:
-    """Reading it was the check."""
+def _check_vectors(counted: Counted, column: pa.Array, size: int) -> None:
+    read_vectors(column, size, counted.where)
+    counted.rows += len(column)
+    counted.nulls += column.null_count
 
 
 def _joined(schema: Schema, counts: dict[str, Counted]) -> dict[str, Counted]:
@@ -93,7 +95,8 @@ def _scenarios(schema: Schema, counted: Counted) -> tuple[str, ...]:
             f"{counted.where} is null in {counted.nulls:,} of {counted.rows:,} training rows. "
             "Fill it, or leave those rows out."
         )
-    found = sorted(counted.frequent(1).to_pylist())
+    names: pa.Array = counted.frequent(1)
+    found = sorted(names.to_pylist())
     for name in found:
         if schema.scenarios and name not in schema.scenarios:
             raise DataError(

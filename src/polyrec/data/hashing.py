@@ -70,7 +70,7 @@ def hash_text(texts: pa.LargeStringArray) -> np.ndarray:
 def hash_keys(keys: Keys) -> np.ndarray:
     """A 64-bit hash of each row's value: of integers their mixed value, of texts `hash_text`, of null a constant."""
     values = keys.values
-    hashed = hash_text(values) if isinstance(values, pa.Array) else splitmix64(values.astype(np.int64))
+    hashed = hash_text(values) if keys.kind == "text" else splitmix64(keys.integers())
     return keys.spread(hashed, _ABSENT)
 
 

@@ -1,7 +1,7 @@
 """Columns of discrete values, whatever their storage: integers or texts, and which row has which."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -10,7 +10,8 @@ import pyarrow.compute as pc
 from polyrec.errors import DataError
 
 KeyKind = Literal["integer", "text"]
-KeyValues = np.ndarray | pa.LargeStringArray
+_WORDS: dict[KeyKind, str] = {"integer": "integers", "text": "text"}
+KeyValues: TypeAlias = np.ndarray | pa.LargeStringArray  # pyarrow has no types: Any to a checker
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -29,6 +30,10 @@ class Keys:
 
     def __len__(self) -> int:
         return len(self.values) if self.codes is None else len(self.codes)
+
+    def integers(self) -> np.ndarray:
+        """The values as int64 of their own, for integers."""
+        return np.array(self.values, np.int64)
 
     def spread(self, answers: np.ndarray, null: int | np.generic) -> np.ndarray:
         """From one answer a value to one a row, `null` where the row has none. May write into `answers`."""
@@ -59,8 +64,20 @@ def read_keys(column: pa.Array, where: str) -> Keys:
     if not pa.types.is_dictionary(column.type):
         kind, values, nulls = _read(column, where)
         return Keys(kind, values, None, nulls)
-    kind, values, nulls = _read(column.dictionary, where)
-    return Keys(kind, values, as_numpy(column.indices, -1), nulls)
+    codes, words = as_numpy(column.indices, -1), column.dictionary
+    if len(words) > len(codes):  # a block of a row group whose dictionary is larger than the block
+        codes, words = _compact(codes, words)
+    kind, values, nulls = _read(words, where)
+    return Keys(kind, values, codes, nulls)
+
+
+def _compact(codes: np.ndarray, words: pa.Array) -> tuple[np.ndarray, pa.Array]:
+    """Codes into those values alone that occur."""
+    used = np.zeros(len(words) + 1, bool)
+    used[codes] = True  # place -1 is the last
+    used[-1] = False
+    new = np.append(np.cumsum(used[:-1]) - 1, -1)
+    return new[codes], words.take(pa.array(np.flatnonzero(used)))
 
 
 def _read(column: pa.Array, where: str) -> tuple[KeyKind | None, KeyValues, np.ndarray | None]:
@@ -99,9 +116,19 @@ def cast(column: pa.Array, kind: pa.DataType, where: str) -> pa.Array:
         raise DataError(f"{where} has type {column.type}, not all of it fits {kind}: {reason}.") from reason
 
 
+def same_kind(found: KeyKind | None, expected: KeyKind, where: str) -> None:
+    """Refuse texts where integers are known, and integers where texts are."""
+    if found not in (None, expected):
+        raise DataError(
+            f"{where} holds {_WORDS[found]}; the training rows hold {_WORDS[expected]}. "
+            f"Convert the column to {_WORDS[expected]}."
+        )
+
+
 def as_numpy(column: pa.Array, null: int) -> np.ndarray:
     """Numbers without a copy where there is no null; else `null` in its place."""
-    return (column.fill_null(null) if column.null_count else column).to_numpy(zero_copy_only=False)
+    values: np.ndarray = (column.fill_null(null) if column.null_count else column).to_numpy(zero_copy_only=False)
+    return values
 
 
 def is_text(kind: pa.DataType) -> bool:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from math import ceil
 
 import numpy as np
@@ -40,7 +41,14 @@ class Loader:
     """
 
     def __init__(
-        self, source: Source, encoder: Encoder, *, batch_size: int, shuffle_rows: int, seed: int = 0, prefetch: int = 1
+        self,
+        source: Source,
+        encoder: Encoder,
+        *,
+        batch_size: int,
+        shuffle_rows: int = 262_144,
+        seed: int = 0,
+        prefetch: int = 1,
     ) -> None:
         if batch_size < 1 or shuffle_rows < 1 or prefetch < 0:
             raise ConfigError(
@@ -65,7 +73,7 @@ class Loader:
         whole, rest = divmod(self.rows, self.shuffle_rows)
         return whole * ceil(self.shuffle_rows / self.batch_size) + ceil(rest / self.batch_size)
 
-    def epoch(self, number: int, start: Position = Position()) -> Iterator[tuple[Position, Batch]]:  # noqa: B008
+    def epoch(self, number: int, start: Position = Position()) -> Iterator[tuple[Position, Batch]]:
         """The batches of an epoch from `start` on, each with the position that comes after it.
 
         Raises:
@@ -124,7 +132,7 @@ def cut(batch: Batch, most: int) -> list[Batch]:
     """Contiguous parts of nearly equal size, at most `most` rows each; views, not copies."""
     parts = ceil(len(batch) / most)
     edges = np.linspace(0, len(batch), parts + 1).round().astype(int).tolist()
-    return [_slice(batch, start, stop) for start, stop in zip(edges[:-1], edges[1:], strict=True)]
+    return [_slice(batch, start, stop) for start, stop in pairwise(edges)]
 
 
 def _slice(batch: Batch, start: int, stop: int) -> Batch:

@@ -11,7 +11,7 @@ from polyrec.declare import STRICT
 from polyrec.errors import DataError
 from polyrec.schema import Transform
 
-DEFAULT_TRANSFORM: Transform = "quantile"
+DEFAULT_TRANSFORM: Transform = "log"
 KNOTS = 256  # of the piecewise-linear quantile map
 _SAMPLE = 2**18  # values kept for the quantiles
 _LARGEST = float(np.finfo(np.float32).max)
@@ -24,8 +24,8 @@ class Numbers:
 
     `none`: x; `standard`: (x - mean) / deviation; `log`: the same on sign(x) log(1 + |x|); `quantile`: the
     share of training rows below x, piecewise linear between at most 256 knots, 0 at the smallest training
-    value and 1 at the largest. NaN, infinities and what float32 cannot hold count as null. A null is 0 and raises the flag of the
-    column `name?` where the training rows had nulls; where they had none it is their mean.
+    value and 1 at the largest. NaN, infinities and what float32 cannot hold count as null. A null is 0 and
+    raises the flag of the column `name?` where the training rows had nulls; where they had none it is their mean.
 
     Example:
         >>> tally = Tally("standard")
@@ -58,11 +58,13 @@ class Numbers:
     def transform(self, values: np.ndarray) -> np.ndarray:
         """float32 numbers for usable float64 values, [B]."""
         if self.kind == "quantile":
-            return np.interp(values, self.knots, self.places).astype(np.float32)
-        if self.kind == "none":
-            return values.astype(np.float32)
-        plain = _log(values) if self.kind == "log" else values
-        return np.clip((plain - self.center) / self.deviation, -_LARGEST, _LARGEST).astype(np.float32)
+            made: np.ndarray = np.interp(values, self.knots, self.places)
+        elif self.kind == "none":
+            made = values
+        else:
+            made = ((_log(values) if self.kind == "log" else values) - self.center) / self.deviation
+        made = np.clip(made, -_LARGEST, _LARGEST)
+        return made.astype(np.float32)
 
     def encode(self, column: pa.Array, where: str, out: np.ndarray, absent: np.ndarray | None) -> None:
         """Write a chunk's numbers into `out` [B], and 1 where it is null into `absent` [B].
@@ -70,7 +72,8 @@ class Numbers:
         Raises:
             DataError: the column does not hold numbers.
         """
-        if pa.types.is_integer(column.type) and len(column) > column.null_count:
+        kind = column.type
+        if pa.types.is_integer(kind) and not pa.types.is_uint64(kind) and len(column) > column.null_count:
             bounds = pc.min_max(column)
             low, high = bounds["min"].as_py(), bounds["max"].as_py()
             if high - low < min(_TABLE_SPAN, 4 * len(column)):
@@ -101,8 +104,8 @@ class Numbers:
 def usable(values: np.ndarray) -> np.ndarray:
     """Which values are numbers that float32 can hold: not NaN, not infinite, not beyond 3.4e38."""
     with np.errstate(invalid="ignore"):
-        usable: np.ndarray = np.abs(values) <= _LARGEST
-    return usable
+        small: np.ndarray = np.abs(values) <= _LARGEST
+    return small
 
 
 def read_floats(column: pa.Array, where: str) -> np.ndarray:
@@ -122,7 +125,8 @@ def read_floats(column: pa.Array, where: str) -> np.ndarray:
             f"{where} has type {kind}, expected numbers. Convert the column, or declare the feature categorical."
         )
     if types.is_integer(kind):
-        return column.to_numpy(zero_copy_only=False).astype(np.float64)  # integers with nulls come as floats
+        plain: np.ndarray = column.to_numpy(zero_copy_only=False)
+        return plain.astype(np.float64)  # integers with nulls come as floats already
     return np.array(cast(column, pa.float64(), where).to_numpy(zero_copy_only=False), np.float64)
 
 
@@ -250,4 +254,4 @@ def quantile_map(values: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ..
 
 
 def _log(values: np.ndarray) -> np.ndarray:
-    return np.sign(values) * np.log1p(np.abs(values))
+    return np.asarray(np.sign(values) * np.log1p(np.abs(values)))

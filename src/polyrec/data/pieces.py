@@ -7,14 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.csv as csv
 import pyarrow.parquet as pq
+from pyarrow import csv
 
 from polyrec.data.keys import is_text
 from polyrec.errors import DataError
 
-BLOCK = 131_072  # rows read at a time
+BLOCK = 65_536  # rows read at a time
+_PAGES = 2**18  # bytes of a column chunk that are buffered at a time
 _CSV_BYTES = 2**23
+_NULLS = ["", "null", "NULL", "NaN", "nan"]  # not NA: it is a country
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,9 @@ def schema_of(paths: Sequence[Path]) -> pa.Schema:
     """
     schemas = [_schema(path) for path in paths]
     first = schemas[0]
+    twice = sorted({name for name in first.names if first.names.count(name) > 1})
+    if twice:
+        raise DataError(f"{paths[0]} has more than one column {twice[0]!r}. Give each column a name of its own.")
     for path, other in zip(paths[1:], schemas[1:], strict=True):
         apart = sorted(set(first.names) ^ set(other.names))
         if apart:
@@ -71,16 +76,23 @@ def open_pieces(paths: Sequence[Path], schema: pa.Schema) -> tuple[Piece, ...]:
     pieces: list[Piece] = []
     first = 0
     for path in paths:
-        if is_csv(path):
-            sizes = [(None, sum(table.num_rows for table in _read_csv(path, schema.names[:1], schema)), None)]
-        else:
-            metadata = _metadata(path)
-            sizes = [(group, metadata.row_group(group).num_rows, metadata) for group in range(metadata.num_row_groups)]
-        for group, rows, metadata in sizes:
-            if rows:
-                pieces.append(Piece(path, group, rows, first, metadata))
-            first += rows
+        for piece in _csv_piece(path, first, schema) if is_csv(path) else _groups(path, first):
+            first += piece.rows
+            if piece.rows:
+                pieces.append(piece)
     return tuple(pieces)
+
+
+def _csv_piece(path: Path, first: int, schema: pa.Schema) -> Iterator[Piece]:
+    yield Piece(path, None, sum(table.num_rows for table in _read_csv(path, schema.names[:1], schema)), first)
+
+
+def _groups(path: Path, first: int) -> Iterator[Piece]:
+    metadata = _metadata(path)
+    for group in range(metadata.num_row_groups):
+        rows = metadata.row_group(group).num_rows
+        yield Piece(path, group, rows, first, metadata)
+        first += rows
 
 
 def read_piece(piece: Piece, columns: Sequence[str], schema: pa.Schema) -> Iterator[pa.Table]:
@@ -107,7 +119,7 @@ def _read_parquet(piece: Piece, columns: Sequence[str], schema: pa.Schema) -> It
     target = pa.schema([_target(schema.field(name), name in texts) for name in columns])
     try:
         with pq.ParquetFile(
-            piece.path, metadata=piece.metadata, read_dictionary=texts, memory_map=True, pre_buffer=False
+            piece.path, metadata=piece.metadata, read_dictionary=texts, buffer_size=_PAGES, pre_buffer=False
         ) as file:
             for batch in file.iter_batches(BLOCK, row_groups=[piece.group], columns=list(columns)):
                 yield _conform(pa.Table.from_batches([batch]).select(columns), target)
@@ -116,8 +128,9 @@ def _read_parquet(piece: Piece, columns: Sequence[str], schema: pa.Schema) -> It
 
 
 def _target(field: pa.Field, text: bool) -> pa.Field:
-    kind = pa.dictionary(pa.int32(), pa.string()) if text else field.type
-    return pa.field(field.name, kind)
+    raw = pa.types.is_binary(field.type) or pa.types.is_large_binary(field.type)
+    kind = pa.dictionary(pa.int32(), pa.binary() if raw else pa.string())
+    return pa.field(field.name, kind if text else field.type)
 
 
 def _conform(table: pa.Table, target: pa.Schema) -> pa.Table:
@@ -127,7 +140,7 @@ def _conform(table: pa.Table, target: pa.Schema) -> pa.Table:
 def _read_csv(path: Path, columns: Sequence[str], schema: pa.Schema) -> Iterator[pa.Table]:
     kinds = {name: schema.field(name).type for name in columns}
     convert = csv.ConvertOptions(
-        column_types=kinds, include_columns=list(columns), strings_can_be_null=True, null_values=["", "NA", "null"]
+        column_types=kinds, include_columns=list(columns), strings_can_be_null=True, null_values=_NULLS
     )
     try:
         with csv.open_csv(path, _options(), _parsing(path), convert) as reader:
@@ -139,15 +152,27 @@ def _read_csv(path: Path, columns: Sequence[str], schema: pa.Schema) -> Iterator
 
 def _schema(path: Path) -> pa.Schema:
     if not is_csv(path):
-        return _metadata(path).schema.to_arrow_schema().remove_metadata()
-    convert = csv.ConvertOptions(strings_can_be_null=True, null_values=["", "NA", "null"])
+        fields = _metadata(path).schema.to_arrow_schema()
+        return pa.schema([(one.name, _decoded(one.type)) for one in fields])
+    convert = csv.ConvertOptions(strings_can_be_null=True, null_values=_NULLS)
     try:
         with csv.open_csv(path, _options(), _parsing(path), convert) as reader:
-            return reader.schema
+            return pa.schema([(one.name, _csv_type(one, path)) for one in reader.schema])
     except FileNotFoundError as reason:
         raise DataError(f"{path} does not exist. Check the path.") from reason
     except (pa.ArrowInvalid, OSError) as reason:
         raise _not_csv(path, reason) from reason
+
+
+def _csv_type(field: pa.Field, path: Path) -> pa.DataType:
+    if pa.types.is_binary(field.type):  # what the reader makes of text that is not UTF-8
+        raise _not_csv(path, ValueError(f"not UTF-8 in column {field.name!r}"))
+    # A column without values so far may hold any: text does.
+    return pa.string() if pa.types.is_null(field.type) else field.type
+
+
+def _decoded(kind: pa.DataType) -> pa.DataType:
+    return kind.value_type if pa.types.is_dictionary(kind) else kind
 
 
 def _options() -> csv.ReadOptions:
@@ -167,11 +192,11 @@ def _metadata(path: Path) -> pq.FileMetaData:
 
 
 @lru_cache(maxsize=256)
-def _cached(path: Path, size: int, changed: int) -> pq.FileMetaData:
+def _cached(path: Path, size: int, _changed: int) -> pq.FileMetaData:
     if size == 0:
         raise DataError(f"{path} is empty (0 bytes). Write the file again.")
     try:
-        return pq.read_metadata(path, memory_map=True)
+        return pq.read_metadata(path)
     except (pa.ArrowInvalid, OSError) as reason:
         raise _damaged(path, reason) from reason
 
@@ -186,7 +211,7 @@ def _damaged(path: Path, reason: Exception) -> DataError:
 def _not_csv(path: Path, reason: Exception) -> DataError:
     words = _first_line(reason)
     if "UTF8" in words or "UTF-8" in words:
-        return DataError(f"{path} is not UTF-8: {words}. Convert it, for example with iconv -f latin1 -t utf-8.")
+        return DataError(f"{path} is not UTF-8 ({words}). Convert it, for example with iconv -f latin1 -t utf-8.")
     if "Empty CSV" in words:
         return DataError(f"{path} is empty. Write the file again, with a line of column names.")
     return DataError(f"{path} cannot be read as CSV: {words}. Mend the value, or store the rows as parquet.")

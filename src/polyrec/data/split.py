@@ -41,14 +41,14 @@ def split(data: DataConfig, schema: Schema) -> Splits:
     Example:
         ```python
         parts = split(run.data, schema)
-        print(*parts.notes, sep="\\n")      # train: 2,400,000 rows, week < 39 ...
+        print(parts.notes[0])                # train: 2,400,000 rows, week < 39 ...
         ```
     """
     if data.train:
-        return _named(data)
+        return _named(data, schema)
     options = data.split or Split()
     log = Source(expand(data.log))
-    log.require([schema.keys.scenario])
+    log.require(_needed(schema))
     by = options.by or ("time" if schema.keys.time or options.valid_from is not None else "random")
     if by == "time":
         parts, words = _by_time(log, options, schema)
@@ -57,7 +57,7 @@ def split(data: DataConfig, schema: Schema) -> Splits:
     return _checked(*(log.filtered(part) for part in parts), words=words)
 
 
-def _named(data: DataConfig) -> Splits:
+def _named(data: DataConfig, schema: Schema) -> Splits:
     found = {name: expand(getattr(data, name)) for name in ("train", "valid", "test") if getattr(data, name)}
     seen: dict[str, str] = {}
     for name, paths in found.items():
@@ -65,7 +65,16 @@ def _named(data: DataConfig) -> Splits:
             other = seen.setdefault(str(path.resolve()), name)
             if other != name:
                 raise ConfigError(f"[data] {path} is in {other} and in {name}. Keep it in one of them.")
-    return _checked(*(Source(paths) for paths in found.values()), words=("as listed",) * 3)
+    parts = [Source(paths) for paths in found.values()]
+    for part in parts:
+        part.require(_needed(schema))
+    return _checked(*parts, words=("as listed",) * 3)
+
+
+def _needed(schema: Schema) -> list[str]:
+    """Columns without which nothing can be trained, so that a missing one is told before anything is read."""
+    names = [*(one.name for one in schema.features), *(one.label for one in schema.tasks), schema.keys.scenario]
+    return names + ([schema.keys.user] if schema.keys.user else [])
 
 
 def _checked(train: Source, valid: Source, test: Source | None = None, *, words: Sequence[str]) -> Splits:
@@ -108,8 +117,9 @@ def _by_time(log: Source, options: Split, schema: Schema) -> tuple[tuple[Where, 
     log.require([column])
     kind = log.columns()[column]
     if options.valid_from is not None and options.test_from is not None:
-        low, high = plain(options.valid_from), plain(options.test_from)
-        _refuse_nulls(log, column)
+        _refuse_nulls(log, column, kind)
+        low: Bound = plain(options.valid_from)
+        high: Bound = plain(options.test_from)
     else:
         low, high = _cuts(log, column, kind, options)
     first, second = bound(low, kind, column), bound(high, kind, column)
@@ -140,25 +150,24 @@ def _cuts(log: Source, column: str, kind: pa.DataType, options: Split) -> tuple[
 
 def _times(chunk: pa.Array, column: str, kind: pa.DataType) -> np.ndarray:
     """Moments as numbers that keep their order (stored counts of dates and times), or as texts."""
-    if chunk.null_count:
+    if chunk.null_count or (pa.types.is_floating(kind) and pc.any(pc.is_nan(chunk)).as_py()):
         raise _null_times(column)
     if is_text(kind):
-        return np.array(chunk.cast(pa.string()).to_numpy(zero_copy_only=False), dtype=np.dtypes.StringDType())
+        return np.array(chunk.cast(pa.string()).to_numpy(zero_copy_only=False), dtype=np.str_)
     types = pa.types
     if types.is_timestamp(kind) or types.is_date64(kind):
         chunk = chunk.cast(pa.int64())
     elif types.is_date32(kind):
         chunk = chunk.cast(pa.int32())
-    elif types.is_decimal(kind):
-        chunk = chunk.cast(pa.float64())
     elif not (types.is_integer(kind) or types.is_floating(kind)):
-        bound(0, kind, column)  # says why
+        bound(0, kind, column)  # says why it cannot be
     return np.asarray(chunk.to_numpy(zero_copy_only=False))
 
 
-def _refuse_nulls(log: Source, column: str) -> None:
-    if any(table[column].null_count for table in log.tables([column])):
-        raise _null_times(column)
+def _refuse_nulls(log: Source, column: str, kind: pa.DataType) -> None:
+    for table in log.tables([column]):
+        for chunk in table[column].chunks:
+            _times(chunk, column, kind)
 
 
 def _null_times(column: str) -> DataError:

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from polyrec.data.files import Source
-from polyrec.data.fit import Findings, find
+from polyrec.data.fit import find
 from polyrec.data.numbers import Numbers
 from polyrec.data.values import Values
 from polyrec.declare import parse
@@ -42,7 +42,6 @@ class Vocabulary:
     values: Mapping[str, Values]
     numbers: Mapping[str, Numbers]
     rows: int
-    least: Mapping[str, int]  # min_count by feature, for growth
 
     @classmethod
     def fit(cls, schema: Schema, source: Source) -> "Vocabulary":
@@ -58,17 +57,17 @@ class Vocabulary:
             empty = Values(counted.kind or "integer", counted.nothing(), feature.hash)
             values[feature.name] = empty.grown(counted, feature.min_count or 1)
         numbers = {name: tally.fitted() for name, tally in found.tallies.items()}
-        least = {feature.name: feature.min_count or 1 for feature in _owners(schema)}
-        return cls(found.scenarios, values, numbers, found.rows, least)
+        return cls(found.scenarios, values, numbers, found.rows)
 
-    def grow(self, source: Source, schema: Schema) -> "Vocabulary":
+    def grow(self, schema: Schema, source: Source) -> "Vocabulary":
         """New ids for values that reach min_count in these rows; ids, numbers and scenarios stay as they are.
 
         Raises:
             DataError: as `fit`; a scenario that is not known already.
         """
         found = find(schema.with_scenarios(self.scenarios), source)
-        values = {name: known.grown(found.counts[name], self.least[name]) for name, known in self.values.items()}
+        least = {feature.name: feature.min_count or 1 for feature in _owners(schema)}
+        values = {name: known.grown(found.counts[name], least[name]) for name, known in self.values.items()}
         return replace(self, values=values, rows=self.rows + found.rows)
 
     def save(self, folder: str | Path) -> None:
@@ -85,7 +84,6 @@ class Vocabulary:
             "rows": self.rows,
             "scenarios": self.scenarios,
             "values": described,
-            "least": dict(self.least),
             "numbers": {name: asdict(one) for name, one in self.numbers.items()},
         }
         (folder / "vocabulary.json").write_text(json.dumps(plain, indent=1, ensure_ascii=False), encoding="utf-8")
@@ -110,7 +108,6 @@ class Vocabulary:
                 {name: _load_values(folder, one) for name, one in plain["values"].items()},
                 {name: parse(Numbers, one, f"number {name!r}", BundleError) for name, one in plain["numbers"].items()},
                 plain["rows"],
-                plain["least"],
             )
         except (OSError, ValueError, KeyError, TypeError, AttributeError, pa.ArrowException) as reason:
             raise BundleError(

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from datetime import date, datetime, timezone
+from datetime import UTC, date, datetime
 from typing import Any
 
 import numpy as np
@@ -54,7 +54,7 @@ class Between:
     def verdict(self, statistics: Mapping[str, Any], kind: pa.DataType) -> bool | None:
         """Whether all rows of a row group belong, or none, by its smallest and largest value; None: look."""
         known = statistics.get(self.column)
-        if known is None:
+        if known is None or pa.types.is_floating(kind):  # statistics pass over NaN
             return None
         try:
             least, most = pa.scalar(known.min, kind), pa.scalar(known.max, kind)
@@ -140,8 +140,8 @@ def bound(value: Bound, kind: pa.DataType, column: str) -> pa.Scalar:
     try:
         if types.is_integer(kind):
             number = math.ceil(float(value)) if isinstance(value, float) else int(value)  # type: ignore[arg-type]
-            return pa.scalar(number, pa.int64())
-        if types.is_floating(kind) or types.is_decimal(kind):
+            return pa.scalar(number, pa.uint64() if types.is_uint64(kind) else pa.int64())
+        if types.is_floating(kind):
             return pa.scalar(float(value), pa.float64())  # type: ignore[arg-type]
         if types.is_timestamp(kind) or types.is_date(kind):
             return _moment(value, kind)
@@ -162,9 +162,9 @@ def _moment(value: Bound, kind: pa.DataType) -> pa.Scalar:
     if pa.types.is_date(kind):
         return pa.scalar(moment.date(), kind)
     if kind.tz is not None and moment.tzinfo is None:
-        moment = moment.replace(tzinfo=timezone.utc)
+        moment = moment.replace(tzinfo=UTC)
     if kind.tz is None and moment.tzinfo is not None:
-        moment = moment.astimezone(timezone.utc).replace(tzinfo=None)
+        moment = moment.astimezone(UTC).replace(tzinfo=None)
     return pa.scalar(moment, kind)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from polyrec.atomic import whole_file
@@ -108,7 +109,7 @@ def _restored(table: pa.Table, about: Mapping[str, Any]) -> Collected:
     scenarios = tuple(about["scenarios"])
     names = table["scenario"].combine_chunks()
     known = pa.array(scenarios, pa.string())
-    scenario = pa.compute.index_in(names.cast(pa.string()), value_set=known).fill_null(-1)
+    scenario = pc.index_in(names.cast(pa.string()), value_set=known).fill_null(-1)
     targets = tuple(Target(task, space) for task, space in about["targets"])
     labels = {target: table[f"label_{target.name}"] for target in targets}
     return Collected(

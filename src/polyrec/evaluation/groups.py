@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from polyrec.evaluation.collect import Collected
+from polyrec.batch import NO_USER
+from polyrec.evaluation.collected import Collected
 from polyrec.metrics import resample
 from polyrec.schema import Target
 from polyrec.shapes import Int
@@ -19,7 +20,7 @@ class Groups:
 
     order: Int[np.ndarray, "B"]  # rows by scenario, those of undeclared scenarios first
     starts: Int[np.ndarray, "S1"]  # of each scenario in `order`
-    user: Int[np.ndarray, "B"] | None  # 0, 1, 2, ...; None where rows have no user
+    user: Int[np.ndarray, "B"] | None  # 0, 1, 2, ..., -1 of a row without one; None where users are not told apart
     cluster: Int[np.ndarray, "B"]
     clusters: int
     cluster_of: Int[np.ndarray, "U"]  # of each user
@@ -29,12 +30,17 @@ class Groups:
         """Number the users, deal them into clusters, sort the rows by scenario."""
         order = np.argsort(rows.scenario, kind="stable")
         starts = np.searchsorted(rows.scenario[order], np.arange(len(rows.scenarios) + 1))
-        names, codes = np.unique(rows.user, return_inverse=True)
-        if len(names) < 2:  # one user, or none that is known: each row stands for itself
-            cluster, count = resample.clusters(np.full(len(rows), -1))
-            return cls(order, starts, None, cluster, count, np.zeros(0, dtype=np.int32))
-        cluster_of, count = resample.clusters(np.arange(len(names)))
-        return cls(order, starts, codes.astype(np.int32), cluster_of[codes], count, cluster_of)
+        known = rows.user != NO_USER
+        names, codes = np.unique(rows.user[known], return_inverse=True)
+        user = np.full(len(rows), -1, dtype=np.int32)
+        if len(names) < 2 and known.all():  # one value that says nothing: each row stands for itself
+            names = names[:0]
+        else:
+            user[known] = codes
+        cluster, count = resample.clusters(user)
+        cluster_of = np.zeros(len(names), dtype=np.int32)
+        cluster_of[user[user >= 0]] = cluster[user >= 0]
+        return cls(order, starts, user if len(names) else None, cluster, count, cluster_of)
 
     def cells(self, rows: Collected, target: Target) -> Iterator[tuple[str, Int[np.ndarray, "K"]]]:
         """Each scenario's rows inside the target's space, then (`*`) those of all scenarios."""

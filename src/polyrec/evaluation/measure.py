@@ -143,7 +143,8 @@ def _gauc(
         return Estimate.undefined("no rows"), None
     if users is None:
         return Estimate.undefined("rows have no user, or all the same one"), None
-    found = users.estimate
+    alone = rows - users.skipped_rows - int(users.rows.sum())
+    found = users.estimate.noted(f"{alone:,} rows have no user" if alone else "")
     if found.value is None or len(users.users) < 2:
         return found if found.value is None else found.noted("no interval: one user"), None
     code, clusters = user_clusters[users.users], draws.weights.shape[1]

@@ -9,9 +9,11 @@ from typing import Any
 from polyrec.atomic import write_text
 from polyrec.declare import parse
 from polyrec.errors import DataError
-from polyrec.evaluation.collect import Collected
+from polyrec.evaluation.collected import Collected
+from polyrec.evaluation.groups import MACRO, POOLED
 from polyrec.evaluation.rows import Row
 from polyrec.evaluation.tabulate import tabulate
+from polyrec.evaluation.text import aligned, number
 from polyrec.schema import Target
 
 __all__ = ["Report", "Row"]
@@ -69,6 +71,15 @@ class Report:
     def scenarios(self) -> tuple[str, ...]:
         """Scenarios, and with them `*` and `macro`, in the order of the report."""
         return tuple(dict.fromkeys(row.scenario for row in self.rows))
+
+    def table(self, metric: str = "auc", most: int = 40) -> str:
+        """A metric of each scenario and target with its interval, then every metric of all rows pooled.
+
+        Args:
+            metric: of the first table.
+            most: scenarios shown; the others are counted.
+        """
+        return "\n".join([_cells_table(self, metric, most), "", _pooled_table(self)])
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as report.json has them."""
@@ -143,6 +154,37 @@ class Report:
         except (OSError, UnicodeDecodeError) as reason:
             raise DataError(f"{path} cannot be read: {reason}. Name the report.json of a finished run.") from reason
         return cls.from_json(text, str(path))
+
+
+def _cells_table(report: Report, metric: str, most: int) -> str:
+    targets = report.targets
+    named = [name for name in report.scenarios if name not in (POOLED, MACRO)]
+    lines = [[name, *(_shown(report.get(name, target, metric)) for target in targets)] for name in named[:most]]
+    if len(named) > most:
+        lines.append([f"... {len(named) - most} more", *("" for _ in targets)])
+    for name, words in ((MACRO, "mean of scenarios"), (POOLED, "all rows pooled")):
+        lines.append([words, *(_shown(report.get(name, target, metric)) for target in targets)])
+    return aligned([metric, *(target.name for target in targets)], lines)
+
+
+def _shown(row: Row | None) -> str:
+    if row is None or row.value is None:
+        return "-" if row is None or row.note is None else f"- ({row.note})"
+    value = number(row.metric, row.value)
+    if row.low is None or row.high is None:
+        return value
+    return f"{value} ({number(row.metric, row.low)} to {number(row.metric, row.high)})"
+
+
+def _pooled_table(report: Report) -> str:
+    metrics = tuple(dict.fromkeys(row.metric for row in report.rows))
+    lines = []
+    for target in report.targets:
+        found = [report.get(POOLED, target, metric) for metric in metrics]
+        first = next((row for row in found if row is not None), None)
+        counts = [f"{first.n:,}", f"{first.positives:,}"] if first is not None else ["-", "-"]
+        lines.append([target.name, *counts, *(number(row.metric, row.value) if row else "-" for row in found)])
+    return aligned(["all rows pooled", "rows", "positives", *metrics], lines)
 
 
 def _lines(values: Mapping[str, Any], where: str) -> Sequence[tuple[int, Mapping[str, Any]]]:

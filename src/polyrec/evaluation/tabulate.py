@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from polyrec.errors import DataError
-from polyrec.evaluation.collect import Collected
+from polyrec.evaluation.collected import Collected
 from polyrec.evaluation.groups import MACRO, POOLED, Groups
 from polyrec.evaluation.measure import METRICS, Measured, ece_bounds, measure
 from polyrec.evaluation.rows import Row
@@ -67,7 +67,11 @@ def refuse_nan(collected: Collected) -> None:
 
 def _cell(collected: Collected, target: Target, at: np.ndarray, groups: Groups, draws: Resample) -> Measured:
     scores, labels = collected.logits[target][at], collected.labels[target][at]
-    users = None if groups.user is None else by_user(scores, labels, groups.user[at])
+    users = None
+    if groups.user is not None:
+        user = groups.user[at]
+        known = slice(None) if (user >= 0).all() else user >= 0
+        users = by_user(scores[known], labels[known], user[known])
     return measure(rank(scores, labels, groups.cluster[at]), users, groups.cluster_of, draws)
 
 

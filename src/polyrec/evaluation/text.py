@@ -16,8 +16,9 @@ def aligned(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
     widths = [max(len(line[place]) for line in [header, *lines]) for place in range(len(header))]
 
     def one(line: Sequence[str]) -> str:
-        first, *others = (text.rjust(width) for text, width in zip(line, widths, strict=True))
-        return "  ".join([line[0].ljust(widths[0]), *others]) if first else ""
+        return "  ".join(
+            [line[0].ljust(widths[0]), *(text.rjust(wide) for text, wide in zip(line[1:], widths[1:], strict=True))]
+        )
 
     return "\n".join([one(header), "-" * (sum(widths) + 2 * (len(widths) - 1)), *map(one, lines)])
 

@@ -127,12 +127,6 @@ def within_unit(found: Influence, level: float = LEVEL) -> tuple[float, float]:
     return _sigmoid(middle - half), _sigmoid(middle + half)
 
 
-def around(value: float, variance: float, freedom: int, level: float = LEVEL) -> tuple[float, float]:
-    """An interval symmetric around a value."""
-    half = student.quantile(level, freedom) * math.sqrt(variance)
-    return value - half, value + half
-
-
 def _perfect(value: float, ranked: Ranked, level: float) -> Estimate:
     """A perfect ranking has no spread to estimate from. Of k independent pairs, all won: AUC^k bounds the chance."""
     held = sums(ranked.clusters, int(ranked.clusters.max()) + 1, [ranked.labels, ~ranked.labels]) > 0

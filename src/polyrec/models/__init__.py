@@ -1,9 +1,14 @@
 """Backbones: functions from a batch to named logits. One file a model, one import line here."""
 
-from polyrec.models import mmoe as _mmoe
-from polyrec.models import pooled as _pooled
-from polyrec.models.registry import Model, build, entry, names, register
-
-_IMPORTED = (_pooled, _mmoe)  # importing a model's file registers it
-
-__all__ = ["Model", "build", "entry", "names", "register"]
+from polyrec.models.mmoe import MMoE as MMoE
+from polyrec.models.pepnet import PEPNet as PEPNet
+from polyrec.models.ple import PLE as PLE
+from polyrec.models.pooled import Pooled as Pooled
+from polyrec.models.registry import Model as Model
+from polyrec.models.registry import build as build
+from polyrec.models.registry import entry as entry
+from polyrec.models.registry import names as names
+from polyrec.models.registry import register as register
+from polyrec.models.shared_bottom import SharedBottom as SharedBottom
+from polyrec.models.single import Single as Single
+from polyrec.models.star import STAR as STAR

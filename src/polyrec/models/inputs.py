@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import torch
 from annotated_types import Ge, Lt
 from torch import nn
+from torch.nn import functional
 
 from polyrec.batch import Batch, Field, Layout
 from polyrec.declare import STRICT
@@ -41,7 +42,7 @@ class Inputs(nn.Module):
         layout: what a batch holds.
         options: widths and encodings.
         scenario: whether the scenario is a feature.
-        copies: tables exist this many times over, and rows name the copy they read.
+        copies: all parameters exist this many times over, and rows name the copy they read (no scenario feature).
 
     Attributes:
         width: numbers a row.
@@ -56,9 +57,7 @@ class Inputs(nn.Module):
         8
     """
 
-    def __init__(
-        self, layout: Layout, options: InputOptions, *, scenario: bool = True, copies: int = 1, numbers: bool = True
-    ) -> None:
+    def __init__(self, layout: Layout, options: InputOptions, *, scenario: bool = True, copies: int = 1) -> None:
         super().__init__()
         self.layout = layout
         fields = (*layout.categorical, *layout.sequences)
@@ -66,7 +65,7 @@ class Inputs(nn.Module):
             raise ConfigError("the layout has no feature: a model would have nothing to read. Declare [[features]].")
         self._columns: list[tuple[str, Side | None, int]] = []
         self._add_embedding(fields, options, copies)
-        self._add_numbers(layout if numbers else None, options)
+        self._add_numbers(options, copies)
         self.scenario: nn.Parameter | None = None
         if scenario:
             self.scenario = nn.Parameter(torch.randn(len(layout.scenarios), options.dim) * INIT_STD)
@@ -86,16 +85,17 @@ class Inputs(nn.Module):
             for dim, members in self.embedding.groups(part).items():
                 self._columns += [(fields[place].name, fields[place].side, dim) for place in members]
 
-    def _add_numbers(self, layout: Layout | None, options: InputOptions) -> None:
-        numeric = layout.numeric if layout else ()
+    def _add_numbers(self, options: InputOptions, copies: int) -> None:
+        numeric = self.layout.numeric
         curved = [place for place, one in enumerate(numeric) if one.unit and options.numeric == "piecewise"]
         plain = [place for place in range(len(numeric)) if place not in curved]
         self._curved, self._plain = curved, plain
-        self.piecewise = PiecewiseLinear(len(curved), options.dim, bins=options.bins) if curved else None
+        self.piecewise: PiecewiseLinear | None = None
+        if curved:
+            self.piecewise = PiecewiseLinear(len(curved), options.dim, bins=options.bins, copies=copies)
         self._columns += [(numeric[place].name, numeric[place].side, options.dim) for place in curved]
         self._columns += [(numeric[place].name, numeric[place].side, 1) for place in plain]
-        self._vectors = list(layout.vectors) if layout else []
-        self._columns += [(one.name, one.side, one.size) for one in self._vectors]
+        self._columns += [(one.name, one.side, one.size) for one in self.layout.vectors]
 
     def columns(self, *, sides: Iterable[Side] = (), names: Iterable[str] = ()) -> list[int]:
         """Columns of x that belong to features of these sides or names (`"scenario"`: its embedding).
@@ -107,7 +107,8 @@ class Inputs(nn.Module):
         wanted, sides = set(names), set(sides)
         for name in sorted(wanted - set(known)):
             raise ConfigError(unknown("feature", name, known, "among the model's inputs"))
-        found, start = [], 0
+        found: list[int] = []
+        start = 0
         for name, side, width in self._columns:
             if name in wanted or side in sides:
                 found += range(start, start + width)
@@ -122,30 +123,35 @@ class Inputs(nn.Module):
         if self._singles:
             parts += self.embedding(_ordered(batch.ids, order), self._singles, copy)
         if self._sequences:
-            bags = [batch.sequences[one.name] for one in self.layout.sequences]
-            pooled = self.embedding.pooled([(one.values, one.offsets) for one in bags], self._sequences, copy)
-            parts += [_ordered(one, order) for one in pooled]
-        parts += self._numbers(batch, order)
+            parts += self._pooled(batch, order, copy)
+        parts += self._numbers(batch, order, copy)
         if self.scenario is not None:
             parts.append(self.scenario_embedding(_ordered(batch.scenario, order)))
         return parts[0] if len(parts) == 1 else torch.cat(parts, 1)
 
+    def _pooled(self, batch: Batch, order: Tensor | None, copy: Tensor | None) -> list[Tensor]:
+        bags = [batch.sequences[one.name] for one in self.layout.sequences]
+        rows, after = batch.scenario.shape[0], order
+        if copy is not None and order is not None:  # rows read different tables: they must be in place before
+            bags, rows, after = [one.select(order) for one in bags], order.shape[0], None
+        values = [(one.values, one.offsets) for one in bags]
+        return [_ordered(one, after) for one in self.embedding.pooled(values, self._sequences, rows, copy)]
+
     def scenario_embedding(self, scenario: Int[Tensor, "B"]) -> Float[Tensor, "B D"]:
         """The scenario's row; the mean of all rows where it is unknown."""
         assert self.scenario is not None
-        known = self.scenario.shape[0]
-        rows = torch.cat([self.scenario, self.scenario.mean(0, keepdim=True)])
-        return rows[torch.where(scenario < 0, known, scenario).long()]
+        rows = functional.embedding(scenario.clamp(min=0), self.scenario)  # [B, D]
+        return torch.where((scenario < 0)[:, None], self.scenario.mean(0), rows)
 
-    def _numbers(self, batch: Batch, order: Tensor | None) -> list[Tensor]:
+    def _numbers(self, batch: Batch, order: Tensor | None, copy: Tensor | None) -> list[Tensor]:
         parts = []
         if self._curved or self._plain:
             numerics = _ordered(batch.numerics, order)
             if self.piecewise is not None:
-                parts.append(self.piecewise(numerics[:, self._curved] if self._plain else numerics))
+                parts.append(self.piecewise(numerics[:, self._curved] if self._plain else numerics, copy))
             if self._plain:
                 parts.append(numerics[:, self._plain] if self._curved else numerics)
-        return parts + [_ordered(batch.vectors[one.name], order) for one in self._vectors]
+        return parts + [_ordered(batch.vectors[one.name], order) for one in self.layout.vectors]
 
 
 def _ordered(x: Tensor, order: Tensor | None) -> Tensor:

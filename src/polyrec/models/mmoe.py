@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from polyrec.batch import Batch, Layout, Output
+from polyrec.models.heads import by_head, checked
 from polyrec.models.inputs import Count, InputOptions, Inputs, Rate, Widths
 from polyrec.models.registry import register
 from polyrec.nn.experts import Experts
@@ -42,19 +43,15 @@ class MMoE(nn.Module):
 
     def __init__(self, layout: Layout, heads: Sequence[str], config: MMoEConfig) -> None:
         super().__init__()
-        self.heads = tuple(heads)
+        self.heads = checked(heads)
         self.scenarios = len(layout.scenarios) if config.towers == "cell" else None
         self.inputs = Inputs(layout, config)
-        self.experts = Experts(
-            config.experts, self.inputs.width, config.expert_widths, dropout=config.dropout
-        )
-        self.gates = Gates(
-            self.inputs.width, experts=config.experts, heads=len(heads), scenarios=self.scenarios
-        )
+        self.experts = Experts(config.experts, self.inputs.width, config.expert_widths, dropout=config.dropout)
+        self.gates = Gates(self.inputs.width, experts=config.experts, heads=len(self.heads), scenarios=self.scenarios)
         self.towers = Towers(
             self.experts.width,
             config.tower_widths,
-            heads=len(heads),
+            heads=len(self.heads),
             scenarios=self.scenarios,
             dropout=config.dropout,
         )
@@ -64,11 +61,9 @@ class MMoE(nn.Module):
         route = Route(batch.scenario, self.scenarios) if self.scenarios else Whole()
         x = self.inputs(batch, route.order)  # [B, W]
         hidden = self.experts(x)  # [B, E, H]
-        share = self.gates(route.enter(x[None])[0], route)  # [N, T, E]
-        mixed = mix(share, route.enter(hidden.flatten(1)[None])[0].unflatten(1, hidden.shape[1:]))  # [T, N, H]
+        share = self.gates(route.enter(x), route)  # [N, T, E]
+        mixed = mix(share, route.enter(hidden))  # [T, N, H]
         logits = self.towers(mixed, route)  # [T, N]
         logits = route.restore(route.leave(logits[..., None]))[..., 0]  # [T, B]
         mixed = route.restore(route.leave(mixed))  # [T, B, H]
-        return Output(
-            dict(zip(self.heads, logits.unbind(0), strict=True)), dict(zip(self.heads, mixed.unbind(0), strict=True))
-        )
+        return Output(by_head(self.heads, logits), by_head(self.heads, mixed))

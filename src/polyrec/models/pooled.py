@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from polyrec.batch import Batch, Layout, Output
+from polyrec.models.heads import by_head, checked
 from polyrec.models.inputs import InputOptions, Inputs, Rate, Widths
 from polyrec.models.registry import register
 from polyrec.nn.mlp import MLP
@@ -35,13 +36,13 @@ class Pooled(nn.Module):
 
     def __init__(self, layout: Layout, heads: Sequence[str], config: PooledConfig) -> None:
         super().__init__()
-        self.heads = tuple(heads)
+        self.heads = checked(heads)
         self.inputs = Inputs(layout, config)
         self.bottom = MLP(self.inputs.width, config.widths, dropout=config.dropout)
-        self.towers = Towers(self.bottom.width, config.tower_widths, heads=len(heads), dropout=config.dropout)
+        self.towers = Towers(self.bottom.width, config.tower_widths, heads=len(self.heads), dropout=config.dropout)
 
     def forward(self, batch: Batch) -> Output:
         """One logit a row and head."""
         bottom = self.bottom(self.inputs(batch))  # [B, H]
         logits = self.towers(bottom.expand(len(self.heads), *bottom.shape), Whole())  # [T, B]
-        return Output(dict(zip(self.heads, logits.unbind(0), strict=True)), {"bottom": bottom})
+        return Output(by_head(self.heads, logits), {"bottom": bottom})

@@ -114,29 +114,51 @@ class FusedEmbedding(nn.Module):
         self,
         bags: Sequence[tuple[Int[Tensor, "V"], Int[Tensor, "B1"]]],
         fields: Sequence[int],
+        rows: int,
         copy: Int[Tensor, "B"] | None = None,
     ) -> list[Float[Tensor, "B FD"]]:
-        """Means of sequences, one tensor for each width; bag f (values, offsets) belongs to `fields[f]`."""
+        """Means of the sequences of `rows` rows, one tensor for each width; bag f belongs to `fields[f]`."""
         parts = []
         for dim, members in self.groups(fields).items():
-            values, ends, total = [], [], 0
+            chosen = []
             for field in members:
-                one, offsets = bags[list(fields).index(field)]
-                one = one.to(self.kind) + self.starts[field]
+                values, offsets = bags[list(fields).index(field)]
+                values = values.to(self.kind) + self.starts[field]
                 if copy is not None:
-                    lengths = offsets[1:] - offsets[:-1]
-                    owner = copy.to(self.kind).repeat_interleave(lengths, output_size=one.shape[0])
-                    one = one + owner * self.rows[dim]
-                values.append(one)
-                ends.append(offsets[:-1].to(self.kind) + total)
-                total = total + one.shape[0]
-            last = torch.full((1,), total, dtype=self.kind, device=values[0].device)
-            mean = self.tables[str(dim)].mean(torch.cat(values), torch.cat([*ends, last]))  # [F*B, D]
-            parts.append(mean.unflatten(0, (len(members), -1)).transpose(0, 1).flatten(1))
+                    values = values + copy[_owners(offsets, values.shape[0])].to(self.kind) * self.rows[dim]
+                chosen.append((values, offsets.to(self.kind)))
+            parts += self._means(self.tables[str(dim)], chosen, rows)
         return parts
+
+    def _means(self, table: nn.Module, bags: list[tuple[Tensor, Tensor]], rows: int) -> list[Tensor]:
+        assert isinstance(table, Table)
+        if torch.compiler.is_exporting():
+            return [_open_mean(table(values), offsets, rows) for values, offsets in bags]
+        if len(bags) == 1:
+            return [table.mean(*bags[0])]
+        ends, total = [], 0
+        for values, offsets in bags:
+            ends.append(offsets[:-1] + total)
+            total += values.shape[0]
+        ends.append(torch.full((1,), total, dtype=self.kind, device=ends[0].device))
+        mean = table.mean(torch.cat([values for values, _ in bags]), torch.cat(ends))  # [F*B, D]
+        return [torch.unflatten(mean, 0, (len(bags), -1)).transpose(0, 1).flatten(1)]
 
     def _starts(self, fields: Sequence[int], device: torch.device) -> Int[Tensor, "F"]:
         return torch.tensor([self.starts[field] for field in fields], dtype=self.kind, device=device)
+
+
+def _owners(offsets: Int[Tensor, "B1"], values: int) -> Int[Tensor, "V"]:
+    """The row that each value of a sequence belongs to."""
+    return torch.searchsorted(offsets, torch.arange(values, dtype=offsets.dtype, device=offsets.device), right=True) - 1
+
+
+def _open_mean(values: Float[Tensor, "V D"], offsets: Int[Tensor, "B1"], rows: int) -> Float[Tensor, "B D"]:
+    """`Table.mean` without a shape that is computed from another: an exported program then takes any B."""
+    row = _owners(offsets, values.shape[0])
+    total = values.new_zeros(rows, values.shape[1]).index_add(0, row, values)
+    count = values.new_zeros(rows).index_add(0, row, torch.ones_like(values[:, 0]))
+    return total / count.clamp(min=1.0)[:, None]
 
 
 def _places(sizes: Sequence[int], dims: Sequence[int], owners: Sequence[int]) -> tuple[list[int], dict[int, int]]:

@@ -3,7 +3,9 @@
 import torch
 from torch import nn
 
-from polyrec.nn.route import Route, RoutedLinear, Whole
+from polyrec.nn.route import Route, Whole
+from polyrec.nn.routed import RoutedLinear
+from polyrec.nn.stacked import StackedLinear
 from polyrec.shapes import Float, Tensor
 
 
@@ -32,7 +34,50 @@ class Gates(nn.Module):
     def forward(self, x: Float[Tensor, "N I"], route: Route | Whole) -> Float[Tensor, "N T E"]:
         """Shares of the experts, which sum to 1."""
         logits = self.layer(x) if isinstance(self.layer, nn.Linear) else self.layer(x[None], route)[0]
-        return torch.softmax(logits.unflatten(-1, self.shape), -1)
+        return torch.softmax(torch.unflatten(logits, -1, self.shape), -1)
+
+
+class Selectors(nn.Module):
+    """Like `Gates`, where each head's gate reads rows of its own: `g_t = softmax(x_t G_t + c_t)`.
+
+    Example:
+        >>> Selectors(8, experts=3, heads=2)(torch.rand(2, 5, 8), Whole()).shape
+        torch.Size([5, 2, 3])
+    """
+
+    def __init__(self, width_in: int, *, experts: int, heads: int, scenarios: int | None = None) -> None:
+        super().__init__()
+        self.layer: StackedLinear | RoutedLinear
+        if scenarios is None:
+            self.layer = StackedLinear(heads, width_in, experts)
+        else:
+            self.layer = RoutedLinear(width_in, experts, scenarios, heads=heads)
+
+    def forward(self, x: Float[Tensor, "T N I"], route: Route | Whole) -> Float[Tensor, "N T E"]:
+        """Shares of the experts, which sum to 1."""
+        logits: Tensor = self.layer(x, route) if isinstance(self.layer, RoutedLinear) else self.layer(x)
+        return torch.softmax(logits, -1).transpose(0, 1)
+
+
+class GateUnit(nn.Module):
+    """`2 sigmoid(relu(x W + b) W' + b')`: factors around 1 that scale another layer's numbers up or down.
+
+    Source: Chang et al. 2023, "PEPNet: Parameter and Embedding Personalized Network for Infusing with
+    Personalized Prior Information", equations 1 and 2 (Gate NU, gamma = 2).
+
+    Example:
+        >>> factors = GateUnit(8, 16, 4)(torch.rand(5, 8))
+        >>> factors.shape, bool(((factors > 0) & (factors < 2)).all())
+        (torch.Size([5, 4]), True)
+    """
+
+    def __init__(self, width_in: int, width: int, width_out: int) -> None:
+        super().__init__()
+        self.first, self.last = nn.Linear(width_in, width), nn.Linear(width, width_out)
+
+    def forward(self, x: Float[Tensor, "B I"]) -> Float[Tensor, "B O"]:
+        """Factors in (0, 2)."""
+        return 2.0 * torch.sigmoid(self.last(torch.relu(self.first(x))))
 
 
 def mix(share: Float[Tensor, "N T E"], experts: Float[Tensor, "N E H"]) -> Float[Tensor, "T N H"]:

@@ -1,6 +1,7 @@
 """The multi-layer perceptron."""
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Literal
 
 from torch import nn
@@ -28,7 +29,7 @@ class MLP(nn.Module):
         sizes = (width_in, *widths)
         self.width = sizes[-1]
         parts: list[nn.Module] = []
-        for before, after in zip(sizes, sizes[1:], strict=False):
+        for before, after in pairwise(sizes):
             parts += [nn.Linear(before, after), _ACTIVATIONS[activation]()]
             if dropout:
                 parts.append(nn.Dropout(dropout))

@@ -2,16 +2,17 @@
 
 A stack of routed layers reads
     route = Route(scenario, S)
-    x = x[route.order]            # rows of one scenario side by side
-    z = route.enter(x[None])      # [T, N, I]; rows of unknown scenario S times over, once for each scenario
-    z = layer(z, route)           # any number of routed layers
+    x = x[route.order]            # rows of one scenario side by side, those of unknown scenario last
+    z = route.enter(x)            # [N, I]; unknown rows S times over, once for each scenario
+    z = layer(z[None], route)     # [T, N, O], any number of routed layers
     y = route.leave(z)            # [T, B, O]; unknown rows: the mean over the scenarios
     logits = route.restore(y)     # the batch's own order
 Work per row does not depend on S: each row meets its own scenario's weights only.
 """
 
+from typing import Literal
+
 import torch
-from torch import nn
 
 from polyrec.shapes import Float, Int, Tensor
 
@@ -20,13 +21,21 @@ from polyrec.shapes import Float, Int, Tensor
 # scenarios, 4096 rows, 250 x 128 and 2 x 64 x 32 weights).
 SMALL_GROUP = 16
 SMALL_WEIGHT = 8192
+Pair = tuple[Tensor, Tensor]  # weight, bias
 
 
 class Route:
     """Which rows belong to which scenario, found once a batch.
 
-    `scenario` in [0, S), or negative where unknown. While a program is exported there are no groups: every row
-    goes through every scenario and its own is picked at the end, which has no shape that depends on data.
+    `scenario` in [0, S), or negative where unknown. Unknown rows go through every scenario and leave with the
+    mean; with `unknown = "shared"` they meet the shared weights alone, for layers that have such.
+    While a program is exported there are no groups: every row goes through every scenario and its own is
+    picked at the end, so that no shape depends on data.
+
+    Attributes:
+        order: places the batch's rows in groups; None where they stay as they are.
+        present: scenarios that have rows, largest first [P], and `sizes`, their rows.
+        group: for each entered row of a known scenario its place in `present`; P for unknown, if shared.
 
     Example:
         >>> route = Route(torch.tensor([1, 0, -1, 1]), 2)
@@ -34,36 +43,47 @@ class Route:
         ([0, 3, 1, 2], (2, 1))
         >>> x = torch.tensor([[1.0], [2.0], [3.0], [4.0]])[route.order]
         >>> times = torch.tensor([10.0, 100.0]).view(2, 1, 1, 1)
-        >>> y = route.leave(route.linear(route.enter(x[None]), times, torch.zeros(2, 1, 1)))
+        >>> y = route.leave(route.linear(route.enter(x)[None], (times, torch.zeros(2, 1, 1))))
         >>> route.restore(y).flatten().tolist()
         [100.0, 20.0, 165.0, 400.0]
     """
 
     order: Int[Tensor, "B"] | None
-    sizes: tuple[int, ...]
 
-    def __init__(self, scenario: Int[Tensor, "B"], scenarios: int) -> None:
-        self.scenarios = scenarios
+    def __init__(
+        self, scenario: Int[Tensor, "B"], scenarios: int, *, unknown: Literal["mean", "shared"] = "mean"
+    ) -> None:
+        self.scenarios, self.shared = scenarios, unknown == "shared"
         self.dense = torch.compiler.is_exporting()
-        if self.dense:
-            self.order, self.sizes, self.unknown = None, (), 0
-            one = torch.arange(scenarios, device=scenario.device)[:, None] == scenario[None, :]  # [S, B]
-            self._share = torch.where(scenario < 0, 1.0 / scenarios, one.to(torch.get_default_dtype()))
-            self.present = torch.arange(scenarios, device=scenario.device)
-            return
-        place = torch.where(scenario < 0, scenarios, scenario).long()
-        counts = torch.bincount(place, minlength=scenarios + 1)
-        self.unknown = int(counts[scenarios])
-        known = counts[:scenarios]
-        by_size = torch.argsort(known, descending=True, stable=True)  # [S], largest first
-        rank = torch.empty(scenarios + 1, dtype=torch.long, device=scenario.device)
-        rank[by_size] = torch.arange(scenarios, device=scenario.device)
-        rank[scenarios] = scenarios
-        self.order = torch.argsort(rank[place], stable=True)
-        self.sizes = tuple(size for size in known[by_size].tolist() if size)
-        self.present = by_size[: len(self.sizes)]
         self._inverse: Tensor | None = None
-        self._padding: tuple[int, Tensor, int] | None = None
+        self._padding: Pair | None = None
+        if self.dense:
+            self._keep_order(scenario)
+        else:
+            self._sort(scenario)
+
+    def _keep_order(self, scenario: Tensor) -> None:
+        self.order, self.sizes, self.unknown = None, (), 0
+        self.present = torch.arange(self.scenarios, device=scenario.device)
+        share = (self.present[:, None] == scenario[None, :]).to(torch.get_default_dtype())  # [S, B]
+        lost = (scenario < 0).to(share.dtype)[None]
+        self._share = torch.cat([share, lost]) if self.shared else share + lost / self.scenarios
+        self.group = torch.arange(len(self._share), device=scenario.device).repeat_interleave(scenario.shape[0])
+
+    def _sort(self, scenario: Tensor) -> None:
+        count, device = self.scenarios, scenario.device
+        place = torch.where(scenario < 0, count, scenario).long()
+        counts = torch.bincount(place, minlength=count + 1)
+        self.present = torch.argsort(counts[:count], descending=True, stable=True)  # [S], then [P]
+        rank = torch.full_like(counts, count)
+        rank[self.present] = torch.arange(count, device=device)
+        rows = rank[place]
+        self.order = torch.argsort(rows, stable=True)
+        *sizes, self.unknown = [*counts[self.present].tolist(), int(counts[count])]
+        self.sizes = tuple(size for size in sizes if size)
+        self.present = self.present[: len(self.sizes)]
+        known = len(rows) - (0 if self.shared else self.unknown)
+        self.group = rows[self.order][:known].clamp(max=len(self.sizes))
 
     @property
     def inverse(self) -> Int[Tensor, "B"] | None:
@@ -71,46 +91,67 @@ class Route:
         if self.order is not None and self._inverse is None:
             self._inverse = torch.empty_like(self.order)
             self._inverse[self.order] = torch.arange(len(self.order), device=self.order.device)
-        return self._inverse if self.order is not None else None
+        return self._inverse
 
-    def enter(self, x: Float[Tensor, "T B I"]) -> Float[Tensor, "T N I"]:
+    def rows(self) -> tuple[Int[Tensor, "N"], Int[Tensor, "N"]]:
+        """What `enter` gives as row numbers of the batch, and the scenario that each is entered for."""
+        every = torch.arange(self.scenarios, device=self.present.device)
+        if self.order is None:
+            count = self._share.shape[1]
+            row = torch.arange(count, device=every.device)
+            return row.repeat(self.scenarios), every.repeat_interleave(count)
+        known = self.order.shape[0] - self.unknown
+        row = torch.cat([self.order[:known], self.order[known:].repeat(self.scenarios)])
+        return row, torch.cat([self.present[self.group], every.repeat_interleave(self.unknown)])
+
+    def copies(self, scenario: Int[Tensor, "B"]) -> list[Int[Tensor, "B"]]:
+        """For each scenario in turn, its index in place of every row's."""
+        return [torch.full_like(scenario, place) for place in range(self.scenarios)]
+
+    def enter(self, x: Float[Tensor, "B *any"]) -> Float[Tensor, "N *any"]:
         """Grouped rows, those of unknown scenario once for each scenario."""
         if self.dense:
-            return x.repeat(1, self.scenarios, 1)
-        if not self.unknown:
+            return x.repeat(len(self._share), *(1 for _ in x.shape[1:]))
+        if self.shared or not self.unknown:
             return x
-        known = x.shape[1] - self.unknown
-        return torch.cat([x[:, :known], x[:, known:].repeat(1, self.scenarios, 1)], 1)
+        known = x.shape[0] - self.unknown
+        return torch.cat([x[:known], *([x[known:]] * self.scenarios)])
 
     def leave(self, y: Float[Tensor, "T N O"]) -> Float[Tensor, "T B O"]:
         """One row for each row that entered: unknown rows get the mean over the scenarios."""
         if self.dense:
-            every = y.unflatten(1, (self.scenarios, -1))  # [T, S, B, O]
+            every = torch.unflatten(y, 1, (len(self._share), -1))  # [T, S, B, O]
             return (every * self._share[None, :, :, None].to(y.dtype)).sum(1)
-        if not self.unknown:
+        if self.shared or not self.unknown:
             return y
         known = y.shape[1] - self.unknown * self.scenarios
-        mean = y[:, known:].unflatten(1, (self.scenarios, self.unknown)).mean(1)
+        mean = torch.unflatten(y[:, known:], 1, (self.scenarios, self.unknown)).mean(1)
         return torch.cat([y[:, :known], mean], 1)
 
     def restore(self, y: Float[Tensor, "T B O"]) -> Float[Tensor, "T B O"]:
         """Rows in the batch's own order."""
         return y if self.inverse is None else y.index_select(1, self.inverse)
 
-    def linear(
-        self, x: Float[Tensor, "T N I"], weight: Float[Tensor, "S T I O"], bias: Float[Tensor, "S T O"]
-    ) -> Float[Tensor, "T N O"]:
-        """`y = x W_s + b_s` with s the row's scenario."""
+    def linear(self, x: Float[Tensor, "T N I"], own: Pair, shared: Pair | None = None) -> Float[Tensor, "T N O"]:
+        """`y = x W_s + b_s` with s the row's scenario; W `[S, T, I, O]`, b `[S, T, O]`.
+
+        With shared (W `[T, I, O]`, b `[T, O]`): `y = x (W * W_s) + (b + b_s)`.
+        """
         if self.dense:
-            return self._all(x, weight, bias)
+            return self._all(x, own, shared, self._share.shape[1])
+        if not x.shape[1]:  # no rows, yet a result that remembers its parameters
+            return torch.matmul(x, own[0].sum(0)) + own[1].sum(0)[:, None]
         known = sum(self.sizes)
-        small = self._small(weight)
-        cut = sum(self.sizes[: len(self.sizes) - small])
-        parts = self._large(x[:, :cut], weight, bias, len(self.sizes) - small)
+        small = self._small(own[0])
+        large = len(self.sizes) - small
+        cut = sum(self.sizes[:large])
+        parts = self._large(x[:, :cut], own, shared, large)
         if small:
-            parts.append(self._padded(x[:, cut:known], weight, bias, small))
-        if self.unknown or not parts:
-            parts.append(self._all(x[:, known:], weight, bias))
+            parts.append(self._padded(x[:, cut:known], own, shared, small))
+        if self.unknown and self.shared and shared is not None:
+            parts.append(torch.baddbmm(shared[1][:, None], x[:, known:], shared[0]))
+        elif self.unknown:
+            parts.append(self._all(x[:, known:], own, shared, self.unknown))
         return parts[0] if len(parts) == 1 else torch.cat(parts, 1)
 
     def _small(self, weight: Tensor) -> int:
@@ -120,47 +161,50 @@ class Route:
         small = sum(size <= SMALL_GROUP for size in self.sizes)
         return small if small > 1 else 0
 
-    def _large(self, x: Tensor, weight: Tensor, bias: Tensor, count: int) -> list[Tensor]:
+    def _large(self, x: Tensor, own: Pair, shared: Pair | None, count: int) -> list[Tensor]:
+        """The first `count` groups, one multiplication each."""
         if not count:
             return []
-        if count < self.scenarios:
-            weight, bias = weight[self.present[:count]], bias[self.present[:count]]
-            chosen: list[int] = list(range(count))
+        if 4 * count < self.scenarios:  # few of many: read only theirs
+            weights, biases = (one[self.present[:count]].unbind(0) for one in own)
         else:
-            chosen = self.present.tolist()
-        weights, biases = weight.unbind(0), bias.unsqueeze(2).unbind(0)
-        groups = x.split(list(self.sizes[:count]), 1)
-        return [
-            torch.baddbmm(biases[place], group, weights[place])
-            for place, group in zip(chosen, groups, strict=True)
-        ]
+            places = self.present[:count].tolist()
+            weights, biases = ([every[place] for place in places] for every in (one.unbind(0) for one in own))
+        groups = torch.split(x, list(self.sizes[:count]), 1)
+        pairs = (_with(pair, shared) for pair in zip(weights, biases, strict=True))
+        return [torch.baddbmm(bias[:, None], rows, weight) for rows, (weight, bias) in zip(groups, pairs, strict=True)]
 
-    def _padded(self, x: Tensor, weight: Tensor, bias: Tensor, count: int) -> Tensor:
+    def _padded(self, x: Tensor, own: Pair, shared: Pair | None, count: int) -> Tensor:
         """The last `count` groups, each filled up to the longest of them, as one batched multiplication."""
-        heads, _, width = x.shape
-        longest, place, total = self._pad(count)
-        filled = x.new_zeros(heads, total, width).index_copy(1, place, x)
-        filled = filled.unflatten(1, (count, longest)).transpose(0, 1)  # [G, T, P, I]
-        chosen = self.present[-count:]
-        y = torch.matmul(filled, weight[chosen]) + bias[chosen].unsqueeze(2)  # [G, T, P, O]
+        group, place = self._pad(count)
+        longest = self.sizes[-count]
+        weight, bias = _with((own[0][group], own[1][group]), shared)
+        filled = x.new_zeros(x.shape[0], count * longest, x.shape[2]).index_copy(1, place, x)
+        filled = torch.unflatten(filled, 1, (count, longest)).transpose(0, 1)  # [G, T, P, I]
+        y = torch.matmul(filled, weight) + bias.unsqueeze(2)  # [G, T, P, O]
         return y.transpose(0, 1).flatten(1, 2).index_select(1, place)
 
-    def _pad(self, count: int) -> tuple[int, Tensor, int]:
+    def _pad(self, count: int) -> Pair:
+        """The last `count` scenarios, and where each of their rows goes."""
         if self._padding is None:
             sizes = torch.tensor(self.sizes[-count:], device=self.present.device)
-            longest = self.sizes[-count]
             group = torch.arange(count, device=sizes.device).repeat_interleave(sizes)
-            first = (torch.cumsum(sizes, 0) - sizes)[group]
-            place = group * longest + torch.arange(len(group), device=sizes.device) - first
-            self._padding = (longest, place, count * longest)
+            within = torch.arange(len(group), device=sizes.device) - (torch.cumsum(sizes, 0) - sizes)[group]
+            self._padding = (self.present[-count:], group * self.sizes[-count] + within)
         return self._padding
 
-    def _all(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        """Rows that come S times over, by scenario."""
-        rows = x.shape[1] // self.scenarios if self.dense else self.unknown
-        every = x.unflatten(1, (self.scenarios, rows))  # [T, S, U, I]
+    def _all(self, x: Tensor, own: Pair, shared: Pair | None, rows: int) -> Tensor:
+        """Rows that come once for each scenario (and once for the shared weights alone), by scenario."""
+        every = torch.unflatten(x, 1, (-1, rows)) if rows else x[:, None]  # [T, S, U, I]
+        weight, bias = _with(own, shared)
+        if self.shared and shared is not None:
+            weight, bias = torch.cat([weight, shared[0][None]]), torch.cat([bias, shared[1][None]])
         y = torch.matmul(every, weight.transpose(0, 1)) + bias.transpose(0, 1).unsqueeze(2)
         return y.flatten(1, 2)
+
+
+def _with(own: Pair, shared: Pair | None) -> Pair:
+    return own if shared is None else (own[0] * shared[0], own[1] + shared[1])
 
 
 class Whole:
@@ -168,7 +212,7 @@ class Whole:
 
     order: None = None
 
-    def enter(self, x: Float[Tensor, "T B I"]) -> Float[Tensor, "T B I"]:
+    def enter(self, x: Float[Tensor, "B *any"]) -> Float[Tensor, "B *any"]:
         """The rows themselves."""
         return x
 
@@ -179,65 +223,3 @@ class Whole:
     def restore(self, y: Float[Tensor, "T B O"]) -> Float[Tensor, "T B O"]:
         """The rows themselves."""
         return y
-
-
-class RoutedLinear(nn.Module):
-    """One affine map a scenario (and head): `y = x W_s + b_s`, weight `[S, T, I, O]`.
-
-    Example:
-        >>> layer = RoutedLinear(8, 4, 3)
-        >>> route = Route(torch.tensor([2, 0, 2]), 3)
-        >>> layer(route.enter(torch.rand(1, 3, 8)), route).shape
-        torch.Size([1, 3, 4])
-    """
-
-    def __init__(self, width_in: int, width_out: int, scenarios: int, *, heads: int = 1) -> None:
-        super().__init__()
-        bound = width_in**-0.5
-        self.weight = nn.Parameter(torch.empty(scenarios, heads, width_in, width_out).uniform_(-bound, bound))
-        self.bias = nn.Parameter(torch.empty(scenarios, heads, width_out).uniform_(-bound, bound))
-
-    def forward(self, x: Float[Tensor, "T N I"], route: Route) -> Float[Tensor, "T N O"]:
-        """Rows as `route.enter` gave them, or as another routed layer answered."""
-        return route.linear(x, self.weight, self.bias)
-
-    def extra_repr(self) -> str:
-        """Sizes, for `print(model)`."""
-        return ", ".join(str(size) for size in self.weight.shape)
-
-
-class RoutedMLP(nn.Module):
-    """One multi-layer perceptron a scenario (and head); activation after every layer but, if asked, the last.
-
-    Example:
-        >>> towers = RoutedMLP(8, (16, 1), 3, heads=2, linear_end=True)
-        >>> route = Route(torch.tensor([2, 0, 2]), 3)
-        >>> route.leave(towers(route.enter(torch.rand(2, 3, 8)), route)).shape
-        torch.Size([2, 3, 1])
-    """
-
-    def __init__(
-        self,
-        width_in: int,
-        widths: tuple[int, ...],
-        scenarios: int,
-        *,
-        heads: int = 1,
-        dropout: float = 0.0,
-        linear_end: bool = False,
-    ) -> None:
-        super().__init__()
-        sizes = (width_in, *widths)
-        self.layers = nn.ModuleList(
-            RoutedLinear(a, b, scenarios, heads=heads) for a, b in zip(sizes, sizes[1:], strict=False)
-        )
-        self.dropout = nn.Dropout(dropout)
-        self.linear_end = linear_end
-
-    def forward(self, x: Float[Tensor, "T N I"], route: Route) -> Float[Tensor, "T N O"]:
-        """`[T, N, widths[-1]]`."""
-        for place, layer in enumerate(self.layers):
-            x = layer(x, route)
-            if not (self.linear_end and place == len(self.layers) - 1):
-                x = self.dropout(torch.relu(x))
-        return x

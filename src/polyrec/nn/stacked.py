@@ -1,5 +1,7 @@
 """K linear layers side by side, as one multiplication."""
 
+from itertools import pairwise
+
 import torch
 from torch import nn
 
@@ -30,7 +32,7 @@ class StackedLinear(nn.Module):
             return torch.baddbmm(self.bias[:, None, :], x, self.weight)
         wide = self.weight.transpose(0, 1).reshape(width_in, count * width_out)
         y = torch.addmm(self.bias.flatten(), x, wide)  # [B, K*O]
-        return y.unflatten(1, (count, width_out)).transpose(0, 1)
+        return torch.unflatten(y, 1, (count, width_out)).transpose(0, 1)
 
     def extra_repr(self) -> str:
         """Sizes, for `print(model)`."""
@@ -50,7 +52,7 @@ class StackedMLP(nn.Module):
     ) -> None:
         super().__init__()
         sizes = (width_in, *widths)
-        self.layers = nn.ModuleList(StackedLinear(count, a, b) for a, b in zip(sizes, sizes[1:], strict=False))
+        self.layers = nn.ModuleList(StackedLinear(count, a, b) for a, b in pairwise(sizes))
         self.dropout = nn.Dropout(dropout)
         self.linear_end = linear_end
 

@@ -4,7 +4,8 @@ from typing import Literal
 
 from torch import nn
 
-from polyrec.nn.route import Route, RoutedMLP, Whole
+from polyrec.nn.route import Route, Whole
+from polyrec.nn.routed import RoutedMLP
 from polyrec.nn.stacked import StackedMLP
 from polyrec.shapes import Float, Tensor
 

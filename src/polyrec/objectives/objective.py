@@ -31,6 +31,11 @@ class Objective(nn.Module):
         """Heads that the model must answer with."""
         raise NotImplementedError(f"{type(self).__name__} must name its heads")
 
+    @property
+    def terms(self) -> tuple[str, ...]:
+        """Names of the terms, in the order in which `forward` gives them."""
+        raise NotImplementedError(f"{type(self).__name__} must name its terms")
+
     def forward(self, output: Output, batch: Batch) -> Terms:
         """Named scalar terms of the loss. A term without rows is 0 and keeps its graph."""
         raise NotImplementedError(f"{type(self).__name__} must give its terms")

@@ -1,6 +1,6 @@
 """The one place where a model meets an objective."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,7 +51,7 @@ def assemble(run: RunConfig, layout: Layout) -> Assembly:
     # Which optimizer the tables get decides what gradients they make.
     model_options = {**recipe.model_options, "tables": training.tables, **run.model}
     model = models.build(recipe.model, layout, objective.heads, model_options)
-    balancer = _balancer(recipe, run.balancer, training)
+    balancer = _balancer(recipe, objective, run.balancer, training)
     return Assembly(
         recipe,
         model,
@@ -63,7 +63,7 @@ def assemble(run: RunConfig, layout: Layout) -> Assembly:
     )
 
 
-def _balancer(recipe: Recipe, options: Mapping[str, Any], training: TrainingConfig) -> Balancer:
+def _balancer(recipe: Recipe, objective: Objective, options: Mapping[str, Any], training: TrainingConfig) -> Balancer:
     name = training.balancer or recipe.balancer
     defaults = recipe.balancer_options if name == recipe.balancer else {}
-    return objectives.balance.build(name, {**defaults, **options})
+    return objectives.balance.build(name, objective.terms, {**defaults, **options})

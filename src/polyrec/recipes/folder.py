@@ -50,18 +50,21 @@ class RunFolder:
         """The model that scores."""
         return self.path / "bundle"
 
-    def claim(self, run: RunConfig, resume: bool) -> bool:
-        """Take the folder for this run; True when the run in it is finished already.
+    @property
+    def vocabulary(self) -> Path:
+        """How this run encodes values."""
+        return self.path / "vocabulary"
+
+    def check(self, run: RunConfig, resume: bool) -> None:
+        """Whether this run may have the folder.
 
         Raises:
             ConfigError: it holds files and `resume` is not asked for, or another run than this one.
         """
-        text = to_toml(run.to_dict())
         if self.path.exists() and not self.path.is_dir():
             raise ConfigError(f"--out {self.path} is a file. Name a folder.")
         if not self.path.exists() or not any(self.path.iterdir()):
-            write_text(self.run, text)
-            return False
+            return
         if not resume:
             raise ConfigError(
                 f"--out {self.path} is not empty: nothing is overwritten. "
@@ -69,13 +72,17 @@ class RunFolder:
             )
         if not self.run.exists():
             raise ConfigError(f"--out {self.path} holds files but no run.toml: no run to resume. Name another folder.")
-        if self.run.read_text(encoding="utf-8") != text:
+        if self.run.read_text(encoding="utf-8") != to_toml(run.to_dict()):
             differing = _differing(read_toml(self.run), run.to_dict())
             raise ConfigError(
                 f"--out {self.path} holds another run; they differ in {', '.join(differing) or 'their run files'}. "
                 "Resume with the run file it was started with, or name another folder."
             )
-        return self.report.exists()
+
+    def claim(self, run: RunConfig) -> None:
+        """Make the folder this run's."""
+        if not self.run.exists():
+            write_text(self.run, to_toml(run.to_dict()))
 
     def finished(self) -> "RunFolder":
         """This folder, once its run is known to be finished.
@@ -85,7 +92,9 @@ class RunFolder:
         """
         for path in (self.report, self.predictions):
             if not path.exists():
-                raise NotReadyError(f"{self.path} has no {path.name}: no finished run. Run `polyrec fit` into it first.")
+                raise NotReadyError(
+                    f"{self.path} has no {path.name}: no finished run. Run `polyrec fit` into it first."
+                )
         return self
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from polyrec.atomic import whole_folder
-from polyrec.config import DataConfig, RunConfig
+from polyrec.config import DataConfig
 from polyrec.data.encode import Encoder
 from polyrec.data.split import Splits, split
 from polyrec.data.vocabulary import Vocabulary
@@ -19,26 +19,21 @@ class Prepared:
     splits: Splits
     encoder: Encoder
 
+    def keep(self, folder: Path) -> None:
+        """Save the fitted vocabulary, so that a resumed run encodes exactly as it did before."""
+        if not folder.exists():
+            with whole_folder(folder) as target:
+                self.encoder.vocabulary.save(target)
 
-def prepare(data: DataConfig, folder: Path | None = None) -> Prepared:
+
+def prepare(data: DataConfig, kept: Path | None = None) -> Prepared:
     """Read the schema, split the rows, and fit the vocabulary on the training rows alone.
 
-    `folder` keeps the fitted vocabulary, so that a resumed run encodes exactly as it did before.
+    `kept`: where a run that is resumed has its vocabulary; it is not fitted again then.
     """
     schema = Schema.load(data.schema)
     splits = split(data, schema)
-    kept = folder / "vocabulary" if folder is not None else None
-    if kept is not None and kept.exists():
-        vocabulary = Vocabulary.load(kept)
-    else:
-        vocabulary = Vocabulary.fit(schema, splits.train)
-        if kept is not None:
-            with whole_folder(kept) as target:
-                vocabulary.save(target)
+    known = kept is not None and kept.exists()
+    vocabulary = Vocabulary.load(kept) if known and kept else Vocabulary.fit(schema, splits.train)
     schema = schema.with_scenarios(vocabulary.scenarios)
     return Prepared(schema, splits, Encoder(schema, vocabulary))
-
-
-def same_data(one: RunConfig, other: RunConfig) -> bool:
-    """Whether two runs read the same rows in the same way, so that one preparation serves both."""
-    return one.data == other.data

@@ -1,9 +1,9 @@
 """The contract every model keeps, as checks that say in a sentence what is broken.
 
-    from polyrec.testing import check
-    check("mmoe")                      # a registered model
-    check(MyModel)                     # anything that builds a model from (layout, heads)
-    check(MyModel, only=["scoring_changes_nothing"])
+from polyrec.testing import check
+check("mmoe")                      # a registered model
+check(MyModel)                     # anything that builds a model from (layout, heads)
+check(MyModel, only=["scoring_changes_nothing"])
 """
 
 from collections.abc import Callable, Mapping, Sequence

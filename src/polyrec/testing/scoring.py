@@ -131,7 +131,7 @@ def ids_stay_whole(subject: Subject) -> None:
 
 
 def unknown_option_is_refused(subject: Subject) -> None:
-    """An option that the model does not have is an error that names it. (Only where options are declared.)"""
+    """An option that the model does not have is an error that names it, where options are declared."""
     if subject.config is None:
         return
     try:

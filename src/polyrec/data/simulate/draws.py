@@ -57,7 +57,7 @@ class Draws:
         state += key
         state = _mixed(state)
         state >>= np.uint64(11)
-        return state * 2.0**-53
+        return state.astype(np.float64) * 2.0**-53
 
     def normal(self, stream: str, index: NDArray[Any]) -> Floats:
         """Standard normal, one per index (Box and Muller 1958)."""
@@ -72,4 +72,5 @@ class Draws:
 
     def table(self, stream: str, *shape: int) -> Floats:
         """Standard normals in an array of that shape."""
-        return self.normal(stream, np.arange(int(np.prod(shape)))).reshape(shape)
+        numbers: Floats = self.normal(stream, np.arange(int(np.prod(shape)))).reshape(shape)
+        return numbers

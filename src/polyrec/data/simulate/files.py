@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from polyrec.data.simulate.generate import MOST_ROWS_A_DAY, generate
 from polyrec.data.simulate.history import LENGTH
-from polyrec.data.simulate.presets import TASKS, Heads, Parts, Preset, preset
+from polyrec.data.simulate.presets import TASKS, Heads, Parts, Preset, named
 from polyrec.data.simulate.truth import COLUMNS
 from polyrec.data.simulate.world import World
 from polyrec.errors import ConfigError, DataError
@@ -40,7 +40,7 @@ def simulate(
     scenarios: int | None = None,
     days: int = 14,
     seed: int = 0,
-    preset_name: str = "balanced",
+    preset: str = "balanced",
     *,
     block: int = ROW_GROUP,
     progress: Callable[[int], None] | None = None,
@@ -56,7 +56,7 @@ def simulate(
         scenarios: how many; by default the preset's number.
         days: of equal numbers of rows, the first on 2024-01-01.
         seed: of everything random.
-        preset_name: one of `PRESETS`.
+        preset: one of `PRESETS`.
         block: rows made at a time.
         progress: called with the number of rows written so far.
 
@@ -64,13 +64,13 @@ def simulate(
         ConfigError: an unknown preset, or a number out of its bounds.
         DataError: `out` holds files already, or cannot be written.
     """
-    chosen = preset(preset_name)
+    chosen = named(preset)
     world = World(chosen, scenarios=chosen.scenarios if scenarios is None else scenarios, days=days, seed=seed)
     _check(rows, days, block)
     with _whole_folder(out) as folder:
         made = Paths(folder / "log.parquet", folder / "schema.toml", folder / "truth.parquet")
         made.schema.write_text(schema(world).to_toml(), encoding="utf-8")
-        metadata = {METADATA: json.dumps(description(world, preset_name, rows)).encode()}
+        metadata = {METADATA: json.dumps(description(world, preset, rows)).encode()}
         with _Writer(made.log, {}) as log, _Writer(made.truth, metadata) as truth, ThreadPoolExecutor(1) as aside:
             done, writing = 0, None
             for log_block, truth_block in generate(world, rows, block):
@@ -94,6 +94,7 @@ def schema(world: World) -> Schema:
         Feature("user_age", "categorical", "user"),
         Feature("user_taste_1", "numeric", "user", transform="standard"),
         Feature("user_taste_2", "numeric", "user", transform="standard"),
+        Feature("user_taste_3", "numeric", "user", transform="standard"),
         Feature("user_days_active", "numeric", "user", transform="log"),
         Feature("item_id", "categorical", "item"),
         Feature("item_category", "categorical", "item"),
@@ -115,7 +116,7 @@ def schema(world: World) -> Schema:
     return Schema(keys=keys, features=tuple(features), tasks=tasks, scenarios=world.names)
 
 
-def description(world: World, preset_name: str, rows: int) -> dict[str, Any]:
+def description(world: World, preset: str, rows: int) -> dict[str, Any]:
     """What `truth.parquet` carries in its metadata, as plain values; `describe` reads it."""
     likeness = world.taste.likeness()
     names = world.names
@@ -128,7 +129,7 @@ def description(world: World, preset_name: str, rows: int) -> dict[str, Any]:
     }
     return {
         "version": 1,
-        "preset": preset_name,
+        "preset": preset,
         "options": asdict(world.preset),
         "rows": rows,
         "days": world.days,
@@ -192,13 +193,15 @@ def _whole_folder(out: Path) -> Iterator[Path]:
         out.parent.mkdir(parents=True, exist_ok=True)
         folder = Path(mkdtemp(prefix=f".{out.name}-", dir=out.parent))
     except OSError as reason:
-        raise DataError(f"{out} cannot be written: {reason.strerror}. Name another folder.") from reason
+        raise DataError(f"{out} cannot be written: {reason.strerror or reason}. Name another folder.") from reason
     try:
         yield folder
         folder.chmod(0o755)
         folder.replace(out)
     except OSError as reason:
-        raise DataError(f"{out} cannot be written: {reason.strerror}. Free space, or name another folder.") from reason
+        raise DataError(
+            f"{out} cannot be written: {reason.strerror or reason}. Free space, or name another folder."
+        ) from reason
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

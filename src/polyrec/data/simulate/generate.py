@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from polyrec.data.simulate.draws import Floats, Ints
 from polyrec.data.simulate.history import History
 from polyrec.data.simulate.policy import Policy
+from polyrec.data.simulate.presets import TASKS
 from polyrec.data.simulate.truth import answers, probabilities
 from polyrec.data.simulate.world import DEVICES, POSITIONS, Rows, World
 
@@ -66,49 +67,52 @@ def _times(day: int, share: Floats) -> Ints:
 def _answered(
     world: World, policy: Policy, history: History, rows: Rows, explored: NDArray[np.bool_]
 ) -> tuple[pa.Table, pa.Table]:
-    draws, strict, lift = world.draws, world.preset.strict, world.preset.action_lift
     logits = world.logits(rows)
-    noise = draws.normal("row/noise", rows.index)
-    chances = answers(logits, [load * noise for load in world.unseen], lift, strict=strict)
-    at_click, at_action, at_buy, at_plain, at_direct = chances
-    draw = {name: draws.uniform(f"row/{name}", rows.index) for name in ("click", "action", "buy", "direct")}
-    click = draw["click"] < at_click
-    would_act = draw["action"] < at_action
-    would_buy = draw["buy"] < np.where(would_act, at_buy, at_plain)
-    outcome = {
-        "click": click,
-        "action": click & would_act,
-        "buy": np.where(click, would_buy, draw["direct"] < at_direct),
-    }
-    labelled = draws.uniform("row/unlabelled", rows.index) >= world.preset.unlabelled
-    recorded = click & labelled
+    outcome, known = _outcomes(world, rows, logits)
+    labelled = world.draws.uniform("row/unlabelled", rows.index) >= world.preset.unlabelled
+    recorded = outcome["click"] & labelled
     sequence = history.pass_by(rows.user, rows.item, recorded)
     policy.learn(rows.scenario, rows.user, rows.item, recorded)
-    truth: dict[str, NDArray[np.generic]] = dict(probabilities(logits, world.unseen, lift, strict=strict))
-    bought = at_plain + at_action * (at_buy - at_plain)
-    truth["p_click_with_noise"] = at_click
-    truth["p_buy_with_noise"] = at_click * bought + (1 - at_click) * at_direct
-    truth["p_buy_do_click_with_noise"] = bought
-    truth["noise"] = noise
-    log = _log_table(world, rows, outcome, labelled, sequence)
-    columns = {name: pa.array(value.astype(np.float32)) for name, value in truth.items()}
+    marginal = probabilities(logits, world.unseen, world.preset.action_lift, strict=world.preset.strict)
+    columns = {name: pa.array(value.astype(np.float32)) for name, value in (marginal | known).items()}
     columns |= {name: pa.array(value.astype(np.int8)) for name, value in outcome.items()}
-    columns["buy_if_clicked"] = pa.array(would_buy.astype(np.int8))
     columns["explored"] = pa.array(explored)
+    labels = {name: pa.array(outcome[name].astype(np.int8), mask=~labelled) for name in TASKS}
+    log = pa.table(_log_columns(world, rows, sequence) | labels)
     return log, pa.table(columns | _relation_columns(world, rows.scenario))
 
 
-def _log_table(
-    world: World,
-    rows: Rows,
-    outcome: dict[str, NDArray[np.bool_]],
-    labelled: NDArray[np.bool_],
-    sequence: tuple[NDArray[np.int32], Ints],
-) -> pa.Table:
+def _outcomes(world: World, rows: Rows, logits: list[Floats]) -> tuple[dict[str, NDArray[np.bool_]], dict[str, Floats]]:
+    """What happens on each row, what would have happened had it been clicked, and the chances of it, noise known."""
+    draws = world.draws
+    noise = draws.normal("row/noise", rows.index)
+    shift = [load * noise for load in world.unseen]
+    click, action, buy, plain, direct = answers(logits, shift, world.preset.action_lift, strict=world.preset.strict)
+    draw = {name: draws.uniform(f"row/{name}", rows.index) for name in ("click", "action", "buy", "direct")}
+    clicked = draw["click"] < click
+    would_act = draw["action"] < action
+    would_buy = draw["buy"] < np.where(would_act, buy, plain)
+    outcome = {
+        "click": clicked,
+        "action": clicked & would_act,
+        "buy": np.where(clicked, would_buy, draw["direct"] < direct),
+        "buy_if_clicked": would_buy,
+    }
+    bought = plain + action * (buy - plain)
+    known = {
+        "p_click_with_noise": click,
+        "p_buy_with_noise": click * bought + (1 - click) * direct,
+        "p_buy_do_click_with_noise": bought,
+        "noise": noise,
+    }
+    return outcome, known
+
+
+def _log_columns(world: World, rows: Rows, sequence: tuple[NDArray[np.int32], Ints]) -> dict[str, pa.Array]:
     people, goods = world.people, world.goods
     age, quality = people.age[rows.user], goods.quality[rows.item]
     values, offsets = sequence
-    columns = {
+    return {
         "user_id": pa.array(rows.user.astype(np.int32)),
         "item_id": pa.array(rows.item.astype(np.int32)),
         "scenario": _named(rows.scenario, world.names),
@@ -122,6 +126,7 @@ def _log_table(
         "user_age": pa.array(age.astype(np.int8), mask=age < 0),
         "user_taste_1": pa.array(people.taste[:, 0][rows.user].astype(np.float32)),
         "user_taste_2": pa.array(people.taste[:, 1][rows.user].astype(np.float32)),
+        "user_taste_3": pa.array(people.taste[:, 2][rows.user].astype(np.float32)),
         "user_days_active": pa.array(people.days_active[rows.user].astype(np.float32)),
         "item_category": pa.array(goods.category[rows.item].astype(np.int16)),
         "item_brand": pa.array(goods.brand[rows.item].astype(np.int16)),
@@ -129,8 +134,6 @@ def _log_table(
         "item_quality": pa.array(quality.astype(np.float32), mask=np.isnan(quality)),
         "hist_items": pa.ListArray.from_arrays(pa.array(offsets.astype(np.int32)), pa.array(values)),
     }
-    labels = {name: pa.array(value.astype(np.int8), mask=~labelled) for name, value in outcome.items()}
-    return pa.table(columns | labels)
 
 
 def _named(code: Ints, names: tuple[str, ...]) -> pa.Array:

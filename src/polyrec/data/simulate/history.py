@@ -33,7 +33,7 @@ class History:
         """
         order = np.argsort(user, kind="stable")
         sorted_user, sorted_click = user[order], clicked[order]
-        before = np.cumsum(sorted_click) - sorted_click  # clicks before the row, of all users in this order
+        before: Ints = np.cumsum(sorted_click) - sorted_click  # clicks before the row, of all users in this order
         first = np.searchsorted(sorted_user, sorted_user, side="left")  # where the row's user begins
         start = np.empty(len(user), np.int64)
         rank = np.empty(len(user), np.int64)

@@ -83,16 +83,16 @@ def judge(predicted: Floats, true: Floats) -> Judgement:
     with np.errstate(divide="ignore", invalid="ignore"):
         loss, least = _entropy(true, predicted), _entropy(true, true)
     if not np.isfinite(loss).all():
-        place = int(np.flatnonzero(~np.isfinite(loss))[0])
-        raise DataError(f"prediction {predicted[place]} in row {place}: must lie within (0, 1). Clip it.")
-    _, place = np.unique(predicted, return_inverse=True)
-    positive, negative = (np.bincount(place, weight) for weight in (true, 1 - true))
+        row = int(np.flatnonzero(~np.isfinite(loss))[0])
+        raise DataError(f"prediction {predicted[row]} in row {row}: must lie within (0, 1). Clip it.")
+    rank = np.unique(predicted, return_inverse=True)[1]
+    positive, negative = (np.bincount(rank, weight).astype(np.float64) for weight in (true, 1 - true))
     total = float(true.sum())
     pcoc = float(predicted.sum()) / total if total else None
     return Judgement(_auc(positive, negative), float(loss.mean()), float(least.mean()), pcoc, len(true))
 
 
-def oracle(folder: Path, rows: slice = slice(None)) -> tuple[Best, ...]:
+def best_scores(folder: Path, rows: slice = slice(None)) -> tuple[Best, ...]:
     """The best scores of every cell of a simulated log, and of all scenarios pooled (`"*"`).
 
     The oracle knows each user's and item's latent factors, each day's preferences and everything in the log,
@@ -108,9 +108,9 @@ def oracle(folder: Path, rows: slice = slice(None)) -> tuple[Best, ...]:
     schema = Schema.load(folder / "schema.toml")
     tallies = {target: _Tally(len(schema.scenarios)) for target in schema.targets}
     for table, truth in _blocks(folder, schema, rows):
-        scenario = np.asarray(table["scenario"].combine_chunks().dictionary_encode().indices)
-        named = table["scenario"].combine_chunks().dictionary_encode().dictionary.to_pylist()
-        scenario = np.array([schema.scenarios.index(name) for name in named], np.int64)[scenario]
+        coded = table["scenario"].combine_chunks().dictionary_encode()
+        order = [schema.scenarios.index(name) for name in coded.dictionary.to_pylist()]
+        scenario = np.array(order, np.int64)[np.asarray(coded.indices)]
         label = {task.name: _label(table[task.label]) for task in schema.tasks}
         for target, tally in tallies.items():
             inside = ~np.isnan(label[target.task])

@@ -30,9 +30,10 @@ class Policy:
 
     def start(self, day: int) -> None:
         """Close the day before and fix this day's tables: nothing seen today is used before tomorrow."""
-        for kept, today in ((self.clicks, self._clicks), (self.shown, self._shown), (self.affinity, self._affinity)):
-            kept *= FORGET
-            kept += today
+        self.clicks = FORGET * self.clicks + self._clicks
+        self.shown = FORGET * self.shown + self._shown
+        self.affinity = FORGET * self.affinity + self._affinity
+        for today in (self._clicks, self._shown, self._affinity):
             today[:] = 0
         world = self.world
         rate = world.preset.rates.click

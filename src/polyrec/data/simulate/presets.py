@@ -53,15 +53,15 @@ class Preset:
     largest: float | None = None  # share of the first; None: sizes fall by one ratio
     groups: int = 1
     contrary: tuple[int, ...] = ()  # scenarios that want the opposite of what the others share
-    parts: Parts = field(default_factory=lambda: Parts(shared=0.45, task=0.2, group=0.0, own=0.25, cell=0.1))
+    parts: Parts = field(default_factory=lambda: Parts(shared=0.6, task=0.2, group=0.0, own=0.12, cell=0.08))
     flows: bool = False  # plant useless scenario and task information
     rates: Heads = field(default_factory=lambda: Heads(click=0.16, action=0.3, buy=0.12, direct=0.0))
     signal: Heads = field(default_factory=lambda: Heads(click=1.4, action=1.2, buy=1.5, direct=1.3))
     noise: Heads = field(default_factory=lambda: Heads(click=0.3, action=0.2, buy=0.3, direct=0.2))
     seen: float = 0.4  # share of the variance of `noise` that the feature `intent` shows
     action_lift: float = 1.5  # what an action adds to the logit of a buy
-    users: int = 20_000
-    items: int = 4_000
+    users: int = 15_000
+    items: int = 3_000
     new_users: float = 0.1  # share that arrives after the first day
     new_items: float = 0.1
     turn: float = 0.2  # radians by which preferences turn from the first day to the last
@@ -88,7 +88,7 @@ def starved() -> Preset:
     The small ones cannot learn their taste alone; a large relative has it. Scenarios of the other group are
     indifferent. A part of the rows carries no labels. For transfer, self-supervision and retrieval.
     """
-    parts = Parts(shared=0.05, task=0.15, group=0.6, own=0.12, cell=0.08)
+    parts = Parts(shared=0.12, task=0.15, group=0.55, own=0.1, cell=0.08)
     return Preset(scenarios=6, smallest=0.002, groups=2, parts=parts, unlabelled=0.1)
 
 
@@ -108,8 +108,8 @@ def selection() -> Preset:
     so the whole space has labels to learn from. For entire-space and counterfactual objectives.
     """
     return Preset(
-        rates=Heads(click=0.16, action=0.3, buy=0.06, direct=0.006),
-        noise=Heads(click=1.4, action=0.7, buy=1.8, direct=1.2),
+        rates=Heads(click=0.16, action=0.3, buy=0.08, direct=0.02),
+        noise=Heads(click=1.2, action=0.6, buy=1.5, direct=0.8),
     )
 
 
@@ -118,16 +118,22 @@ def noclick() -> Preset:
 
     A method that has no route around the click misses them. For the unclicked route of entire-space models.
     """
-    return Preset(rates=Heads(click=0.12, action=0.3, buy=0.12, direct=0.03))
+    parts = Parts(shared=0.35, task=0.45, group=0.0, own=0.12, cell=0.08)
+    return Preset(parts=parts, rates=Heads(click=0.14, action=0.3, buy=0.1, direct=0.07))
 
 
 def flows() -> Preset:
     """Some scenario and task information is planted useless, cell by cell.
 
     `describe(...)["flows"]` says which of the four flows (shared or own scenario, shared or own task) carries
-    anything in each scenario and task. For selection of information flows, where the truth of a gate is known.
+    anything in each scenario and task: every third scenario has no preferences common to its tasks, `action`
+    none of its own, every second cell nothing of its own. Rates differ by task alone, devices and hours act
+    alike everywhere. For selection of information flows, where the truth of a gate is known.
     """
-    return Preset(flows=True, parts=Parts(shared=0.3, task=0.2, group=0.0, own=0.25, cell=0.25))
+    even = Heads(click=1.4, action=1.4, buy=1.4, direct=1.4)
+    noise = Heads(click=0.3, action=0.3, buy=0.3, direct=0.3)
+    parts = Parts(shared=0.3, task=0.2, group=0.0, own=0.25, cell=0.25)
+    return Preset(flows=True, parts=parts, signal=even, noise=noise)
 
 
 def drift() -> Preset:
@@ -143,19 +149,19 @@ PRESETS: dict[str, Callable[[], Preset]] = {
 }
 
 
-def preset(name: str) -> Preset:
+def named(name: str) -> Preset:
     """The preset of that name.
 
     Raises:
         ConfigError: no preset is called so.
 
     Example:
-        >>> preset("starved").smallest
+        >>> named("starved").smallest
         0.002
         >>> try:
-        ...     preset("starve")
+        ...     named("starve")
         ... except ConfigError as reason:
-        ...     print(str(reason)[-26:])
+        ...     print(str(reason)[-23:])
         Did you mean 'starved'?
     """
     if name not in PRESETS:

@@ -9,7 +9,7 @@ from polyrec.data.simulate.draws import Draws, Floats
 from polyrec.data.simulate.presets import HEADS, TASKS, Preset
 
 Relation = Literal["helps", "indifferent", "conflicts"]
-FACTORS = 8  # of users, and of items
+FACTORS = 6  # of users, and of items
 WIDTH = 3 * FACTORS  # of what a logit is linear in: user x item, item, user
 HELPS, CONFLICTS = 0.4, -0.2
 FLOWS = ("shared,shared", "scenario,shared", "shared,task", "scenario,task")
@@ -17,7 +17,7 @@ FLOWS = ("shared,shared", "scenario,shared", "shared,task", "scenario,task")
 
 @dataclass(frozen=True, slots=True)
 class Taste:
-    """Weights `now` and the direction `later` that they turn towards, each [S, 4 heads, WIDTH]."""
+    """Weights `now` and, at right angles, `later` that they turn towards, each [S, 4 heads, WIDTH]."""
 
     now: Floats
     later: Floats
@@ -25,11 +25,9 @@ class Taste:
     useful: dict[str, Floats]  # flow -> [S, 3 tasks], share of variance
 
     def weights(self, progress: float) -> Floats:
-        """Weights [S, 4, WIDTH] at a share of the days gone by; their length never changes."""
+        """Weights [S, 4, WIDTH] at a share of the days gone by: one rotation of all, so that relations stay."""
         angle = self.turn * progress
-        mixed = np.cos(angle) * self.now + np.sin(angle) * self.later
-        length = np.linalg.norm(self.now, axis=-1, keepdims=True)
-        turned: Floats = mixed / np.linalg.norm(mixed, axis=-1, keepdims=True) * length
+        turned: Floats = np.cos(angle) * self.now + np.sin(angle) * self.later
         return turned
 
     def likeness(self) -> Floats:
@@ -58,7 +56,7 @@ def relation(likeness: float) -> Relation:
     return "helps" if likeness >= HELPS else "conflicts" if likeness <= CONFLICTS else "indifferent"
 
 
-def taste(preset: Preset, scenarios: int, draws: Draws) -> Taste:
+def compose(preset: Preset, scenarios: int, draws: Draws) -> Taste:
     """Compose every scenario's preferences from orthogonal shared, task, group, own and cell parts."""
     shares = _shares(preset, scenarios)
     useful = {
@@ -68,8 +66,8 @@ def taste(preset: Preset, scenarios: int, draws: Draws) -> Taste:
         "scenario,task": shares["cell"],
     }
     useful = {flow: share[:, : len(TASKS)] for flow, share in useful.items()}
-    now, later = (_composed(preset, scenarios, shares, draws, name) for name in ("now", "later"))
-    return Taste(now, later, preset.turn, useful)
+    now = _composed(preset, scenarios, shares, draws)
+    return Taste(now, now @ _quarter_turn(draws), preset.turn, useful)
 
 
 def _shares(preset: Preset, scenarios: int) -> dict[str, Floats]:
@@ -85,17 +83,16 @@ def _shares(preset: Preset, scenarios: int) -> dict[str, Floats]:
     return {name: share / total for name, share in shares.items()}
 
 
-def _composed(preset: Preset, scenarios: int, shares: dict[str, Floats], draws: Draws, name: str) -> Floats:
+def _composed(preset: Preset, scenarios: int, shares: dict[str, Floats], draws: Draws) -> Floats:
     heads, groups = len(HEADS), preset.groups
     common = 1 + heads + groups
-    basis = np.linalg.qr(draws.table(f"taste/{name}", WIDTH, WIDTH))[0].T  # rows orthonormal
-    basis = basis * np.sign(basis[:, :1])  # one sign, whatever the linear algebra library chose
+    basis = _frame("taste", draws)
     shared, tasks, group = basis[0], basis[1 : 1 + heads], basis[1 + heads : common]
-    own = _apart(draws.table(f"taste/{name}/own", scenarios, WIDTH), basis[:common])
+    own = _apart(draws.table("taste/own", scenarios, WIDTH), basis[:common])
     room = min(scenarios, WIDTH - common)
     own[:room] = basis[common : common + room]
-    taken = common + room if common + room <= WIDTH - FACTORS else common  # many scenarios: nearly apart
-    cell = _apart(draws.table(f"taste/{name}/cell", scenarios, heads, WIDTH), basis[:taken])
+    taken = common + room if common + room <= WIDTH - 4 else common  # many scenarios: nearly apart
+    cell = _apart(draws.table("taste/cell", scenarios, heads, WIDTH), basis[:taken])
     sign = np.where(np.isin(np.arange(scenarios), preset.contrary), -1.0, 1.0)[:, None, None]
     root = {part: np.sqrt(share)[:, :, None] for part, share in shares.items()}
     weights = sign * (root["shared"] * shared + root["task"] * tasks[None])
@@ -103,6 +100,24 @@ def _composed(preset: Preset, scenarios: int, shares: dict[str, Floats], draws: 
     weights = weights + root["own"] * own[:, None, :] + root["cell"] * cell
     composed: Floats = weights * np.array(preset.signal.values)[None, :, None]
     return composed
+
+
+def _frame(stream: str, draws: Draws) -> Floats:
+    """Random orthonormal rows, [WIDTH, WIDTH]."""
+    rows = np.linalg.qr(draws.table(stream, WIDTH, WIDTH))[0].T
+    frame: Floats = rows * np.sign(rows[:, :1])  # one sign, whatever the linear algebra library chose
+    return frame
+
+
+def _quarter_turn(draws: Draws) -> Floats:
+    """A rotation J by a right angle in each of WIDTH / 2 random planes.
+
+    `J' = -J` and `J'J = 1`, so `cos(t) w + sin(t) wJ` keeps every length and every angle between two weights.
+    """
+    frame = _frame("taste/turn", draws)
+    one, other = frame[0::2], frame[1::2]
+    turn: Floats = one.T @ other - other.T @ one
+    return turn
 
 
 def _apart(vectors: Floats, basis: Floats) -> Floats:

@@ -7,31 +7,32 @@ from numpy.typing import NDArray
 
 from polyrec.data.simulate.draws import Draws, Floats, Ints
 from polyrec.data.simulate.presets import HEADS, Preset
-from polyrec.data.simulate.taste import FACTORS, Taste, taste
+from polyrec.data.simulate.taste import FACTORS, Taste, compose
+from polyrec.data.simulate.truth import probabilities
 from polyrec.errors import ConfigError
 
 POSITIONS = 8
 DEVICES = ("phone", "tablet", "desktop")
 SEGMENTS, CATEGORIES, BRANDS, AGES = 12, 16, 80, 6
-SHOWN = 6  # factors that features show noisily; the other two show in ids alone
+SHOWN = 5  # factors that features show noisily; the last one shows in ids alone
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class People:
-    """Users: latent factors [U, 8], how active, when they arrive, and what features show."""
+    """Users: latent factors [U, 6], how active, when they arrive, and what features show."""
 
     factors: Floats
     activity: Floats
     arrival: Ints
     segment: Ints
     age: Ints  # -1: null
-    taste: Floats  # [U, 2]
+    taste: Floats  # [U, 3]
     days_active: Floats
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Goods:
-    """Items: latent factors [I, 8], how prominent, when they arrive, and what features show."""
+    """Items: latent factors [I, 6], how prominent, when they arrive, and what features show."""
 
     factors: Floats
     prominence: Floats
@@ -69,10 +70,10 @@ class World:
         ConfigError: fewer than one scenario, more than the world has items for, or fewer than one day.
 
     Example:
-        >>> from polyrec.data.simulate.presets import preset
-        >>> world = World(preset("starved"), scenarios=6, days=14, seed=0)
+        >>> from polyrec.data.simulate.presets import named
+        >>> world = World(named("starved"), scenarios=6, days=14, seed=0)
         >>> [round(float(share), 4) for share in world.sizes][0::5], world.people.factors.shape
-        ([0.6817, 0.002], (20000, 8))
+        ([0.6898, 0.002], (15000, 6))
     """
 
     def __init__(self, preset: Preset, *, scenarios: int, days: int, seed: int) -> None:
@@ -89,13 +90,16 @@ class World:
         self.sizes = sizes(scenarios, smallest=preset.smallest, largest=preset.largest)
         self.people = _people(preset, days, self.draws)
         self.goods = _goods(preset, days, self.draws)
-        self.taste: Taste = taste(preset, scenarios, self.draws)
+        self.taste: Taste = compose(preset, scenarios, self.draws)
         self.members = _pools(self.sizes, preset.users, 0.5, "members", self.draws)
         self.offer = _pools(self.sizes, preset.items, 0.35, "offer", self.draws)
         self.base = self._base()
         self.position_effect = -1.2 * np.arange(POSITIONS) / (POSITIONS - 1)
         self.device_effect = 0.25 * self.draws.table("device", len(DEVICES), len(HEADS))
         self.peak_hour = 24 * self.draws.uniform("peak", np.arange(scenarios))
+        if preset.flows:  # nothing by scenario or task but what is planted
+            self.device_effect[:] = self.device_effect[:, :1]
+            self.peak_hour[:] = self.peak_hour[0]
 
     def _base(self) -> Floats:
         """Intercepts [S, 4] at which an average row has about the preset's rates, a little apart by scenario."""
@@ -103,7 +107,8 @@ class World:
         variance = np.array(self.preset.signal.values) ** 2 + np.array(self.preset.noise.values) ** 2
         with np.errstate(divide="ignore"):
             logit = np.log(rate / (1 - rate)) * np.sqrt(1 + np.pi * variance / 8)
-        shift = 0.2 * self.draws.table("base", len(self.names), len(HEADS))
+        spread = 0.0 if self.preset.flows else 0.2
+        shift = spread * self.draws.table("base", len(self.names), len(HEADS))
         return np.where(np.isfinite(logit), logit + shift, -np.inf)
 
     def weights(self, day: int) -> Floats:
@@ -139,6 +144,13 @@ class World:
         logits[0] += 0.25 * np.cos((rows.hour - self.peak_hour[rows.scenario]) * (2 * np.pi / 24))
         return logits
 
+    def truth(self, rows: Rows) -> dict[str, Floats]:
+        """True probabilities [B] of any rows, shown or not: `truth.COLUMNS` says of what.
+
+        A row with another scenario put in answers what its user would have done there.
+        """
+        return probabilities(self.logits(rows), self.unseen, self.preset.action_lift, strict=self.preset.strict)
+
     @property
     def unseen(self) -> Floats:
         """What one unit of the unseen noise adds to each head's logit, [4]."""
@@ -151,7 +163,7 @@ def sizes(scenarios: int, *, smallest: float | None = None, largest: float | Non
 
     Example:
         >>> sizes(4, smallest=0.1).round(3).tolist()
-        [0.46, 0.277, 0.166, 0.1]
+        [0.458, 0.276, 0.166, 0.1]
         >>> sizes(3, smallest=0.1, largest=0.5).tolist()
         [0.5, 0.4, 0.1]
     """
@@ -177,8 +189,8 @@ def _people(preset: Preset, days: int, draws: Draws) -> People:
     who = np.arange(count)
     factors = draws.table("user", count, FACTORS)
     prototypes = draws.table("segments", SEGMENTS, SHOWN)
-    noisy = factors[:, :SHOWN] + 0.5 * draws.table("user/segment", count, SHOWN)
-    age = np.clip(np.floor(3 + 1.2 * (factors[:, 2] + draws.normal("user/age", who))), 0, AGES - 1).astype(np.int64)
+    noisy = factors[:, :SHOWN] + 0.4 * draws.table("user/segment", count, SHOWN)
+    age = np.clip(np.floor(3 + 1.2 * (factors[:, 3] + draws.normal("user/age", who))), 0, AGES - 1).astype(np.int64)
     activity = np.exp(0.8 * draws.normal("user/activity", who))
     return People(
         factors=factors,
@@ -186,7 +198,7 @@ def _people(preset: Preset, days: int, draws: Draws) -> People:
         arrival=_arrival(count, preset.new_users, days, "user/arrival", draws),
         segment=_nearest(noisy, prototypes),
         age=np.where(draws.uniform("user/age/null", who) < 0.2, -1, age),
-        taste=(factors[:, :2] + draws.table("user/taste", count, 2)).round(3),
+        taste=(factors[:, :3] + 0.6 * draws.table("user/taste", count, 3)).round(3),
         days_active=np.round(10 * activity * np.exp(0.5 * draws.normal("user/days", who))),
     )
 
@@ -195,9 +207,9 @@ def _goods(preset: Preset, days: int, draws: Draws) -> Goods:
     count = preset.items
     which = np.arange(count)
     factors = draws.table("item", count, FACTORS)
-    near = factors[:, :SHOWN] + 0.5 * draws.table("item/category", count, SHOWN)
-    brand = factors[:, :SHOWN] + 0.7 * draws.table("item/brand", count, SHOWN)
-    quality = factors[:, 1] + 0.8 * draws.normal("item/quality", which)
+    near = factors[:, :SHOWN] + 0.4 * draws.table("item/category", count, SHOWN)
+    brand = factors[:, :SHOWN] + 0.5 * draws.table("item/brand", count, SHOWN)
+    quality = factors[:, 1] + 0.6 * draws.normal("item/quality", which)
     return Goods(
         factors=factors,
         prominence=np.exp(0.7 * draws.normal("item/prominence", which)),

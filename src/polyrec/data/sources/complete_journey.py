@@ -9,15 +9,14 @@ saw is assumed (all of the store and week), not logged. Columns of the visit's p
 `prev_buys`, `days_since_last_buy`) count strictly earlier visits only.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
-import numpy as np
 import polars as pl
 import pyarrow as pa
-import pyarrow.parquet as pq
 
+from polyrec.data.sources.tables import uniform, write
 from polyrec.errors import ConfigError, DataError, NotReadyError, unknown
 from polyrec.schema import Feature, Keys, Schema, Task
 
@@ -25,7 +24,6 @@ SCENARIOS = ("display_only", "mailer_interior", "mailer_front")
 WEEKS = (6, 48)  # five weeks of history before, four after for `rebuy28`
 VISITS = 0.07  # the share of all visits that makes about three million rows
 REBUY_DAYS = 28
-ROW_GROUP = 65_536
 _FRONT = ("D", "F", "H", "L", "Z")  # mailer: front and back page, wraps, free on the front page
 _NOWHERE = "0"
 _ENDCAP = ("1", "2", "3", "4", "5", "6", "7")  # in the store's aisles; 9: second place, A: in the shelf
@@ -109,9 +107,9 @@ def build(
     promotions = _promotions(tables["promotions"], products, kept)
     bought = _bought(lines, past, promotions)
     people = pl.read_parquet(tables["demographics"], columns=["household_id", *_DEMOGRAPHICS])
-    offers = _offers(promotions, products)
+    offers = _offers(promotions)
     frames = (_rows(week, offers, bought, people, products) for week in kept.partition_by("week", maintain_order=True))
-    return _write(Path(out), frames)
+    return write(Path(out), frames, _COLUMNS)
 
 
 def _check(visits: float | Sequence[int], households: float, weeks: tuple[int, int]) -> None:
@@ -172,25 +170,16 @@ def _visits(lines: pl.DataFrame) -> pl.DataFrame:
 
 def _draw(visits: pl.DataFrame, share: float | Sequence[int], households: float, seed: int) -> pl.DataFrame:
     if isinstance(share, int | float):
-        visits = visits.filter(pl.Series(_uniform(visits["basket_id"], seed) < share))
+        visits = visits.filter(pl.Series(uniform(visits["basket_id"], seed) < share))
     else:
         visits = visits.filter(pl.col("basket_id").is_in(pl.Series(list(share), dtype=pl.Int64).implode()))
     if households < 1.0:
-        visits = visits.filter(pl.Series(_uniform(visits["household_id"], seed + 1) < households))
+        visits = visits.filter(pl.Series(uniform(visits["household_id"], seed + 1) < households))
     if visits.is_empty():
         raise DataError(
             f"no store visit is left: visits = {share}, households = {households}. Draw a larger share or more weeks."
         )
     return visits
-
-
-def _uniform(ids: pl.Series, seed: int) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    """A number in [0, 1) for each id, the same on every machine and version (SplitMix64's mixing step)."""
-    mixed = ids.to_numpy().astype(np.uint64) + np.uint64((seed + 1) * 0x9E3779B97F4A7C15 % 2**64)
-    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
-        mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(factor)
-    mixed ^= mixed >> np.uint64(31)
-    return (mixed >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
 def _promotions(path: Path, products: pl.DataFrame, kept: pl.DataFrame) -> pl.DataFrame:
@@ -210,7 +199,7 @@ def _promotions(path: Path, products: pl.DataFrame, kept: pl.DataFrame) -> pl.Da
     return scan.join(ranks.lazy(), on="product_id", how="inner").collect(engine="streaming")
 
 
-def _offers(promotions: pl.DataFrame, products: pl.DataFrame) -> pl.DataFrame:
+def _offers(promotions: pl.DataFrame) -> pl.DataFrame:
     """One row a store, week and product type on promotion: where it was shown, and what it is.
 
     A type's products may carry several categories: the first by name among those on promotion stands.
@@ -277,32 +266,6 @@ def _rows(
 def _named(products: pl.DataFrame, column: str) -> pl.Expr:
     names = products[column].drop_nulls().unique().sort()
     return pl.lit(names).gather(pl.col(f"{column}_rank") - 1).alias(column)
-
-
-def _write(out: Path, frames: Iterable[pl.DataFrame]) -> Path:
-    """All frames as one parquet file with equal row groups; nothing is left behind on failure."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    part = out.with_name(f".{out.name}.part")
-    try:
-        with pq.ParquetWriter(part, _COLUMNS, compression="zstd") as writer:
-            for table in _grouped(frames):
-                writer.write_table(table)
-        part.replace(out)
-    finally:
-        part.unlink(missing_ok=True)
-    return out
-
-
-def _grouped(frames: Iterable[pl.DataFrame]) -> Iterator[pa.Table]:
-    held = pa.Table.from_pylist([], schema=_COLUMNS)
-    for frame in frames:
-        fresh = frame.select(_COLUMNS.names).to_arrow(compat_level=pl.CompatLevel.oldest()).cast(_COLUMNS)
-        held = pa.concat_tables([held, fresh])
-        while held.num_rows >= ROW_GROUP:
-            yield held.slice(0, ROW_GROUP)
-            held = held.slice(ROW_GROUP)
-    if held.num_rows:
-        yield held
 
 
 _COLUMNS = pa.schema(

@@ -7,6 +7,7 @@ from typing import Any
 from polyrec.evaluation.figures.wording import MACRO, POOLED, count, finite, interval, reading, title
 from polyrec.schema import ALL, Target
 
+FEW = 50  # positives, or negatives, below which a reading says little
 ORDER = ("auc", "gauc", "ne", "log_loss", "pcoc", "ece")
 
 
@@ -28,19 +29,22 @@ class Reading:
         return None if self.n is None or self.positives is None else self.n - self.positives
 
     @property
+    def few(self) -> bool:
+        """Whether it rests on too few rows of either kind to be judged."""
+        return any(rows is not None and rows < FEW for rows in (self.positives, self.negatives))
+
+    @property
+    def support(self) -> str:
+        """What the value rests on: interval, positives of rows, note."""
+        bounds = interval(self.metric, self.low, self.high)
+        rows = None if self.n is None else f"{count(self.positives)} positives in {count(self.n)} rows"
+        return " · ".join(one for one in (bounds and f"{bounds} (95 %)", rows, self.note) if one)
+
+    @property
     def words(self) -> str:
         """Everything known of it in one line."""
-        parts = [f"{title(self.metric)} {reading(self.metric, self.value)}"]
-        if self.value is None:
-            parts = [f"{title(self.metric)} undefined"]
-        bounds = interval(self.metric, self.low, self.high)
-        if bounds:
-            parts.append(f"95 % interval {bounds}")
-        if self.n is not None:
-            parts.append(f"{count(self.n)} rows, {count(self.positives)} positive")
-        if self.note:
-            parts.append(self.note)
-        return " · ".join(parts)
+        known = "undefined" if self.value is None else reading(self.metric, self.value)
+        return " · ".join(filter(None, [f"{title(self.metric)} {known}", self.support]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +85,11 @@ class Cells:
             ((name, one) for name, one in found if one.value is not None), key=lambda pair: -(pair[1].value or 0.0)
         )
 
+    def judged(self, target: Target, metric: str) -> list[tuple[str, Reading]]:
+        """Of the known ones those with enough rows to be judged; all of them where none has."""
+        known = self.known(target, metric)
+        return [(name, one) for name, one in known if not one.few] or known
+
     def undefined(self, metric: str) -> list[tuple[str, Target, Reading]]:
         """Cells (not the pooled rows) whose value is undefined."""
         return [
@@ -89,9 +98,15 @@ class Cells:
             if which == metric and one.value is None and name not in (POOLED, MACRO)
         ]
 
+    def small(self, metric: str) -> bool:
+        """Whether any defined cell rests on too few rows to be judged."""
+        return any(one.few and one.value is not None for (_, _, which), one in self.by_key.items() if which == metric)
+
     @property
     def totals(self) -> tuple[str, ...]:
-        """Which of the pooled and the mean rows the report has."""
+        """Which of the pooled and the mean rows the report has; none beside a single scenario, which equals them."""
+        if len(self.scenarios) == 1:
+            return ()
         present = {name for name, _, _ in self.by_key}
         return tuple(name for name in (POOLED, MACRO) if name in present)
 

@@ -6,8 +6,8 @@ from typing import Any
 
 from polyrec.evaluation.figures import svg
 from polyrec.evaluation.figures.markup import Markup, join
-from polyrec.evaluation.figures.scale import Scale, widened
-from polyrec.evaluation.figures.wording import finite, short
+from polyrec.evaluation.figures.scale import Scale, tick_words, widened
+from polyrec.evaluation.figures.wording import LOWER_IS_BETTER, finite, short, title
 
 _WIDTH, _LEFT, _TOP, _BOTTOM = 380.0, 52.0, 12.0, 172.0
 _MOST_POINTS = 160
@@ -15,15 +15,21 @@ _MOST_POINTS = 160
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """Values by step under one name; `epochs` are the steps at which an epoch began."""
+    """Values by step under one name."""
 
     name: str
     points: tuple[tuple[float, float], ...]
 
+    @property
+    def moves(self) -> bool:
+        """Whether it is more than one constant."""
+        values = [value for _, value in self.points]
+        return max(values) - min(values) > 1e-9 * max(map(abs, values))
+
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """What the events of a run say, by term."""
+    """What the events of a run say. `epochs`: the steps at which an epoch or a stage began, but for the first."""
 
     losses: tuple[Series, ...]
     weights: tuple[Series, ...]
@@ -37,19 +43,23 @@ def history(events: Iterable[Mapping[str, Any]]) -> History:
     weights: dict[str, list[tuple[float, float]]] = {}
     scores: list[tuple[float, float]] = []
     epochs: dict[Any, float] = {}
+    metric = "score"
     for event in events:
-        step = finite(event.get("step"))
+        step = finite(event.get("total_step", event.get("step")))
         if step is None:
             continue
         if event.get("kind") == "step":
-            epochs.setdefault(event.get("epoch"), step)
+            if "epoch" in event:
+                epochs.setdefault((event.get("stage"), event["epoch"]), step)
             _add(losses, event.get("losses"), step)
             _add(weights, event.get("weights"), step)
         elif event.get("kind") == "evaluation":
+            metric = str(event.get("metric") or metric)
             score = finite(event.get("score"))
             if score is not None:
                 scores.append((step, score))
-    return History(_series(losses), _series(weights), Series("validation", tuple(scores)), tuple(epochs.values())[1:])
+    found = Series(metric, tuple(scores))
+    return History(_series(losses), _series(weights), found, tuple(epochs.values())[1:])
 
 
 def _add(into: dict[str, list[tuple[float, float]]], values: Any, step: float) -> None:
@@ -65,7 +75,9 @@ def _series(found: Mapping[str, Sequence[tuple[float, float]]]) -> tuple[Series,
     return tuple(Series(name, tuple(points)) for name, points in found.items())
 
 
-def smoothed(points: Sequence[tuple[float, float]], most: int = _MOST_POINTS) -> list[tuple[float, float, float, float]]:
+def smoothed(
+    points: Sequence[tuple[float, float]], most: int = _MOST_POINTS
+) -> list[tuple[float, float, float, float]]:
     """(step, mean, least, most) of neighbouring points together, so that at most `most` remain.
 
     Example:
@@ -102,10 +114,11 @@ def loss_curve(series: Series, epochs: Sequence[float] = ()) -> Markup:
     return svg.drawing(_WIDTH, _BOTTOM + 40, f"Training loss, {series.name}", about, *marks)
 
 
-def score_curve(series: Series, metric: str, epochs: Sequence[float] = (), *, highest: bool = True) -> Markup:
-    """The validation score, its best evaluation marked."""
+def score_curve(series: Series, epochs: Sequence[float] = ()) -> Markup:
+    """The validation score, its best evaluation marked: the lowest of a metric where lower is better."""
     across, up = _axes(series.points, [value for _, value in series.points], top=_TOP + 22)
-    best = (max if highest else min)(series.points, key=lambda point: point[1])
+    metric = title(series.name)
+    best = (min if series.name in LOWER_IS_BETTER else max)(series.points, key=lambda point: point[1])
     points = [(across(step), up(value)) for step, value in series.points]
     marks = [_frame(across, up, epochs), svg.path(points, "curve score")]
     for (step, value), point in zip(series.points, points, strict=True):
@@ -158,9 +171,10 @@ def _axes(
 
 def _frame(across: Scale, up: Scale, epochs: Sequence[float]) -> Markup:
     marks = []
-    for tick in up.ticks(4):
+    ticks = up.ticks(4)
+    for tick, words in zip(ticks, [f"{tick:g}" for tick in ticks] if up.log else tick_words(ticks), strict=True):
         marks.append(svg.line((across.start, up(tick)), (across.end, up(tick)), "grid"))
-        marks.append(svg.label(across.start - 6, up(tick) + 4, f"{tick:.4g}", anchor="end", style="tick"))
+        marks.append(svg.label(across.start - 6, up(tick) + 4, words, anchor="end", style="tick"))
     for step in epochs:
         marks.append(svg.line((across(step), _TOP), (across(step), _BOTTOM), "epoch"))
     for tick in across.ticks(4):

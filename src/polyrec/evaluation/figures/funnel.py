@@ -20,11 +20,15 @@ class Flow:
     rows: int
     steps: Mapping[str, tuple[int, str | None]]
 
+    def base(self, task: str) -> int:
+        """Rows in which the task could happen: those with its parent, or all."""
+        parent = self.steps[task][1]
+        return self.steps[parent][0] if parent is not None and parent in self.steps else self.rows
+
     def share(self, task: str) -> float | None:
-        """Of the rows in which the parent happened, or of all rows, how many."""
-        times, parent = self.steps[task]
-        base = self.steps[parent][0] if parent in self.steps else self.rows
-        return times / base if base else None
+        """Of the rows in which it could happen, in how many it did; None where there are none."""
+        base = self.base(task)
+        return self.steps[task][0] / base if base else None
 
 
 def flows(cells: Cells) -> list[Flow]:
@@ -58,11 +62,12 @@ def funnel(found: Sequence[Flow]) -> Markup:
     across = Scale(0.8, max(flow.rows for flow in found) * 1.15, 0, 100, log=True)
     shown, rest = found[: MOST_ROWS + 1], found[MOST_ROWS + 1 :]
     columns = max(len(flow.steps) for flow in found) + 1
-    rows = tag("ul", _heads(found[0]), *(_row(flow, across, whole=flow is found[0] and len(found) > 1) for flow in shown), _axis(across), class_="flows")
+    lines = [_row(flow, across, whole=place == 0 and len(found) > 1) for place, flow in enumerate(shown)]
+    rows = tag("ul", _heads(found[0]), *lines, _axis(across), class_="flows")
     folded = None
     if rest:
-        summary = tag("summary", f"{len(rest):,} more scenarios")
-        folded = tag("details", summary, tag("ul", *(_row(flow, across, whole=False) for flow in rest), class_="flows"))
+        more = tag("ul", *(_row(flow, across, whole=False) for flow in rest), class_="flows")
+        folded = tag("details", tag("summary", f"{len(rest):,} more scenarios"), more)
     return tag("div", rows, folded, style=f"--k:{columns}")
 
 
@@ -75,32 +80,32 @@ def _heads(flow: Flow) -> Markup:
 def _row(flow: Flow, across: Scale, *, whole: bool) -> Markup:
     numbers = [tag("span", tag("b", count(flow.rows)), tag("small", "impressions", class_="unseen"))]
     for task, (times, parent) in flow.steps.items():
-        words = f"{rate(flow.share(task))}" + (f" of {parent}" if parent else "")
-        numbers.append(tag("span", tag("b", count(times)), tag("small", tag("span", f"{task}: ", class_="unseen"), words)))
+        share = flow.share(task)
+        words = rate(share) + (f" of {parent}" if parent and share is not None else "")
+        small = tag("small", tag("span", f"{task}: ", class_="unseen"), words)
+        numbers.append(tag("span", tag("b", count(times)), small))
     name = tag("strong", flow.name, title=flow.name if len(flow.name) > 18 else None)
     return tag("li", name, _track(flow, across), *numbers, class_="whole" if whole else None)
 
 
 def _track(flow: Flow, across: Scale) -> Markup:
-    tasks = {task: place for place, task in enumerate(flow.steps)}
     lines, dots = [], []
-    for task, (times, parent) in flow.steps.items():
-        base = flow.steps[parent][0] if parent in flow.steps else flow.rows
-        colour = f"c{tasks[task] % 6}"
+    for place, (task, (times, parent)) in enumerate(flow.steps.items()):
+        base, colour = flow.base(task), f"c{place % 6}"
         if times and base:
             ends = {"x1": _percent(across(times)), "x2": _percent(across(base))}
             lines.append(tag("line", **ends, y1=15, y2=15, class_=f"flow {colour}"))
             hint = f"{count(times)} {task}: {rate(flow.share(task))} of {parent or 'impressions'}"
-            dots.append(tag("circle", tag("title", hint), cx=_percent(across(times)), cy=15, r=6, class_=f"dot {colour}"))
-    whole = tag("title", f"{count(flow.rows)} impressions")
-    dots.append(tag("circle", whole, cx=_percent(across(flow.rows)), cy=15, r=6, class_="dot pooled"))
-    ticks = [tag("line", x1=_percent(across(tick)), x2=_percent(across(tick)), y1=0, y2=30, class_="grid") for tick in across.ticks(9)]
+            dots.append(_dot(across(times), f"dot {colour}", hint))
+    dots.append(_dot(across(flow.rows), "dot pooled", f"{count(flow.rows)} impressions"))
     about = ", ".join(f"{count(times)} {task}" for task, (times, _) in flow.steps.items())
     return tag(
         "svg",
         tag("title", f"Funnel of {flow.name}"),
         tag("desc", f"{count(flow.rows)} impressions, {about or 'no task'}."),
-        join(*ticks, *lines, *reversed(dots)),
+        *(_tick(across(tick)) for tick in across.ticks(9)),
+        *lines,
+        *reversed(dots),
         class_="track",
         width="100%",
         height=30,
@@ -109,9 +114,20 @@ def _track(flow: Flow, across: Scale) -> Markup:
 
 
 def _axis(across: Scale) -> Markup:
-    labels = [tag("text", short(tick), x=_percent(across(tick)), y=12, text_anchor="middle", class_="tick") for tick in across.ticks(9)]
+    labels = [
+        tag("text", short(tick), x=_percent(across(tick)), y=12, text_anchor="middle", class_="tick")
+        for tick in across.ticks(9)
+    ]
     ticks = tag("svg", *labels, class_="track", width="100%", height=16, aria_hidden="true")
     return tag("li", ticks, class_="axis", aria_hidden="true")
+
+
+def _tick(at: float) -> Markup:
+    return tag("line", x1=_percent(at), x2=_percent(at), y1=0, y2=30, class_="grid")
+
+
+def _dot(at: float, style: str, hint: str) -> Markup:
+    return tag("circle", tag("title", hint), cx=_percent(at), cy=15, r=6, class_=style)
 
 
 def _percent(value: float) -> str:

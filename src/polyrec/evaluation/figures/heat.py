@@ -4,13 +4,12 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from polyrec.evaluation.figures.cells import Cells, Reading
-from polyrec.evaluation.figures.markup import Markup, join, tag
+from polyrec.evaluation.figures.cells import FEW, Cells, Reading
+from polyrec.evaluation.figures.markup import Markup, join, scrolled, tag
 from polyrec.evaluation.figures.palette import STEPS, step
-from polyrec.evaluation.figures.wording import count, reading, scenario, short, space, title
+from polyrec.evaluation.figures.wording import LOWER_IS_BETTER, count, reading, scenario, short, space, title
 from polyrec.schema import Target
 
-HIGHER_IS_BETTER = ("auc", "gauc")
 _LEAST_RANGE = {"auc": 0.1, "gauc": 0.1, "ne": 0.1}
 _DENSE = 40  # scenarios beyond which a cell holds its value alone
 Shade = Callable[[float], str]
@@ -20,8 +19,8 @@ Shade = Callable[[float], str]
 class Shading:
     """How a metric's values become steps of a ramp within one column.
 
-    Darker is better; a range narrower than `least` is not stretched, so noise stays pale. Predicted over
-    observed is shaded around 1 by its logarithm: blue is too low, orange too high.
+    The ramp runs from worst to best; a narrow range is not stretched over all of it, so noise stays pale.
+    Predicted over observed is shaded around 1 by its logarithm: blue is too low, orange too high.
     """
 
     metric: str
@@ -29,10 +28,10 @@ class Shading:
     high: float
 
     @classmethod
-    def over(cls, metric: str, values: Sequence[float]) -> "Shading":
-        """Spanning these values."""
+    def over(cls, metric: str, values: Sequence[float], *, tight: bool = False) -> "Shading":
+        """Spanning these values; `tight` for models on the same rows, where small differences count."""
         low, high = (min(values), max(values)) if values else (0.0, 1.0)
-        least = _LEAST_RANGE.get(metric, 0.2 * abs(low + high) / 2)
+        least = _LEAST_RANGE.get(metric, 0.2 * abs(low + high) / 2) * (0.1 if tight else 1.0)
         room = max(least - (high - low), 0.0) / 2
         return cls(metric, low - room, high + room)
 
@@ -42,7 +41,7 @@ class Shading:
             off = math.log(value) / math.log(2.0) if value > 0 else -1.0
             return f"d{step(0.5 + off / 2)}"
         share = (value - self.low) / (self.high - self.low) if self.high > self.low else 0.5
-        return f"s{step(share if self.metric in HIGHER_IS_BETTER else 1 - share)}"
+        return f"s{step(1 - share if self.metric in LOWER_IS_BETTER else share)}"
 
 
 def heat_map(cells: Cells, metric: str) -> Markup:
@@ -69,8 +68,8 @@ def heat_map(cells: Cells, metric: str) -> Markup:
         data_grid=True,
         style=f"--columns:{len(columns)}",
     )
-    frame = tag("div", table, class_="scroll tall" if len(names) > 16 else "scroll", tabindex=0)
-    return join(frame, legend(metric, hatched=any(True for _ in cells.undefined(metric))))
+    frame = scrolled(table, caption, tall=len(names) > 16)
+    return join(frame, legend(metric, hatched=bool(cells.undefined(metric)), small=cells.small(metric), dense=dense))
 
 
 def by_rows(cells: Cells) -> list[str]:
@@ -84,19 +83,26 @@ def by_rows(cells: Cells) -> list[str]:
     return sorted(cells.scenarios, key=lambda name: -size[name])
 
 
-def legend(metric: str, *, hatched: bool) -> Markup:
+def legend(metric: str, *, hatched: bool, small: bool, dense: bool, of: str = "column") -> Markup:
     """What the shades mean, in words beside them."""
     letter = "d" if metric == "pcoc" else "s"
     steps = [tag("i", class_=f"{letter}{place}") for place in range(STEPS)]
-    ends = ("½ ×, too low", "2 ×, too high") if metric == "pcoc" else ("worst", "best of its column")
-    ramp = tag("span", ends[0], tag("span", *steps, class_="ramp", aria_hidden="true"), ends[1], class_="ends")
-    hatch = tag("span", tag("i", class_="hatch key", aria_hidden="true"), "undefined, with the reason") if hatched else None
-    return tag("p", ramp, hatch, tag("span", "Small figures: positives of rows."), class_="legend")
+    ends = ("½ ×, too low", "2 ×, too high") if metric == "pcoc" else ("worst", f"best of its {of}")
+    words = [
+        tag("span", ends[0], tag("span", *steps, class_="ramp", aria_hidden="true"), ends[1], class_="ends"),
+        tag("span", _key("hatch"), "undefined, with the reason") if hatched else None,
+        tag("span", _key("few"), f"fewer than {FEW} rows of one class") if small else None,
+        None if dense else tag("span", "Small figures: positives of rows."),
+    ]
+    return tag("p", *words, class_="legend")
+
+
+def _key(style: str) -> Markup:
+    return tag("i", class_=f"key {style}", aria_hidden="true")
 
 
 def _values(cells: Cells, target: Target, metric: str) -> list[float]:
-    found = (cells.value(name, target, metric) for name in cells.scenarios)
-    return [one for one in found if one is not None]
+    return [one.value for _, one in cells.judged(target, metric) if one.value is not None]
 
 
 def _heading(target: Target) -> Markup:
@@ -122,13 +128,13 @@ def _cell(one: Reading | None, shade: Shade | None, *, dense: bool) -> Markup:
         return tag("td", "", class_="none")
     if one.value is None:
         note = one.note or "undefined"
-        return tag("td", tag("b", "–"), None if dense else tag("small", note), class_="hatch", title=one.words)
+        return tag("td", tag("b", "–"), None if dense else tag("small", note), class_="hatch", title=one.support)
     support = None if dense or one.n is None or not one.n else tag("small", _support(one))
-    return tag("td", tag("b", reading(one.metric, one.value)), support, class_=shade and shade(one.value), title=one.words)
+    style = " ".join(filter(None, [shade and shade(one.value), "few" if one.few else None]))
+    return tag("td", tag("b", reading(one.metric, one.value)), support, class_=style or None, title=one.support)
 
 
 def _support(one: Reading) -> str:
     if one.positives is None:
         return f"{short(one.n)} rows"
     return f"{count(one.positives)} of {short(one.n)}"
-

@@ -34,6 +34,11 @@ def join(*parts: str | None) -> Markup:
     return Markup("".join(one if isinstance(one, Markup) else escape(one) for one in parts if one is not None))
 
 
+def scrolled(table: Markup, label: str, *, tall: bool = False) -> Markup:
+    """A table in a frame of its own that scrolls, by keyboard too, where the page is too narrow for it."""
+    return tag("div", table, class_="scroll tall" if tall else "scroll", tabindex=0, role="region", aria_label=label)
+
+
 def number(value: float) -> str:
     """A coordinate: two decimals at most.
 

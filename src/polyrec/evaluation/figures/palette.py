@@ -90,9 +90,7 @@ def stylesheet() -> str:
     return f":root{{{light}}}@media(prefers-color-scheme:dark){{:root{{{dark}}}}}{classes}{series}"
 
 
-def _properties(
-    named: Mapping[str, str], series: Sequence[str], amount: Sequence[str], around: Sequence[str]
-) -> str:
+def _properties(named: Mapping[str, str], series: Sequence[str], amount: Sequence[str], around: Sequence[str]) -> str:
     colours = dict(named) | {f"c{place}": colour for place, colour in enumerate(series)}
     for letter, ramp in (("s", amount), ("d", around)):
         for place, colour in enumerate(ramp):

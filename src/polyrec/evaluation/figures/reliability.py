@@ -59,6 +59,34 @@ def _bin(values: Mapping[str, Any]) -> Bin | None:
     return Bin(predicted, observed, int(n))
 
 
+def joined(bins: Sequence[Bin], least: int = 8) -> list[Bin]:
+    """Neighbouring bins together until each holds `least` rows of either kind; a rest joins the last one.
+
+    Example:
+        >>> joined([Bin(0.1, 0.0, 10), Bin(0.3, 0.5, 10), Bin(0.5, 0.5, 10), Bin(0.6, 0.6, 100)], least=8)
+        [Bin(predicted=0.3, observed=0.3333333333333333, n=30), Bin(predicted=0.6, observed=0.6, n=100)]
+    """
+    groups: list[list[Bin]] = [[]]
+    for one in bins:
+        if groups[-1] and _enough(groups[-1], least):
+            groups.append([])
+        groups[-1].append(one)
+    if len(groups) > 1 and not _enough(groups[-1], least):
+        rest = groups.pop()
+        groups[-1] += rest
+    return [_together(group) for group in groups if group]
+
+
+def _enough(group: Sequence[Bin], least: int) -> bool:
+    positives = sum(one.observed * one.n for one in group)
+    return positives >= least - 1e-6 and sum(one.n for one in group) - positives >= least - 1e-6
+
+
+def _together(group: Sequence[Bin]) -> Bin:
+    n = sum(one.n for one in group)
+    return Bin(sum(one.predicted * one.n for one in group) / n, sum(one.observed * one.n for one in group) / n, n)
+
+
 def chosen(curves: Mapping[str, Sequence[Bin]]) -> list[str]:
     """Scenarios to draw in colour: those with the most rows, in the report's order."""
     size = {name: sum(one.n for one in bins) for name, bins in curves.items() if name != POOLED}
@@ -68,10 +96,11 @@ def chosen(curves: Mapping[str, Sequence[Bin]]) -> list[str]:
 
 def reliability(target: Target, curves: Mapping[str, Sequence[Bin]]) -> Markup:
     """One target: the pooled curve with intervals and dots sized by rows, scenarios thin behind it."""
+    curves = {name: joined(bins) for name, bins in curves.items() if name in (POOLED, *chosen(curves))}
     everything = [one for bins in curves.values() for one in bins]
     both = _axes(everything)
     right, down = both
-    names = chosen(curves)
+    names = [name for name in curves if name != POOLED]
     marks = [_frame(right, down)]
     for place, name in enumerate(names):
         marks.append(_curve(curves[name], both, f"c{place}", name, slim=POOLED in curves))

@@ -1,7 +1,7 @@
 """Values to coordinates: linear and logarithmic axes with round ticks."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 
@@ -40,7 +40,8 @@ class Scale:
         if len(found) >= 2:
             return found
         steps = [lead * 10.0**power for power in range(first - 1, last + 1) for lead in (1, 2, 5)]
-        return [step for step in steps if self.low <= step <= self.high]
+        found = [step for step in steps if self.low <= step <= self.high]
+        return found if len(found) >= 2 else self._round(count)
 
     def _round(self, count: int) -> list[float]:
         step = _round_step((self.high - self.low) / max(count, 1))
@@ -63,6 +64,18 @@ def widened(values: Iterable[float], *, share: float = 0.08, least: float = 0.0)
     return low - room, high + room
 
 
+def tick_words(ticks: Sequence[float], least: int = 0) -> list[str]:
+    """Ticks as text, all with as many decimals as the finest of them needs.
+
+    Example:
+        >>> tick_words([0.86, 0.865, 0.87]), tick_words([-0.5, 0.0, 0.5], least=2), tick_words([0.0, 500.0])
+        (['0.860', '0.865', '0.870'], ['−0.50', '0', '0.50'], ['0', '500'])
+    """
+    needed = (len(f"{tick:.6f}".rstrip("0").partition(".")[2]) for tick in ticks)
+    decimals = max([least, *needed])
+    return ["0" if abs(tick) < 1e-12 else f"{tick:.{decimals}f}".replace("-", "−") for tick in ticks]
+
+
 def _round_step(rough: float) -> float:
     power = 10.0 ** math.floor(math.log10(max(rough, 1e-12)))
-    return next(lead * power for lead in (1, 2, 2.5, 5, 10) if lead * power >= rough * 0.999)
+    return next(lead * power for lead in (1, 2, 5, 10) if lead * power >= rough * 0.8)

@@ -14,6 +14,7 @@ TITLES = {
     "ece": "Calibration error",
     "pcoc": "Predicted / observed",
 }
+LOWER_IS_BETTER = ("log_loss", "ne", "ece")
 _DECIMALS = {"pcoc": 2}
 
 

@@ -4,8 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from polyrec.evaluation.figures.cells import Cells, Reading
-from polyrec.evaluation.figures.dots import FEW, few
+from polyrec.evaluation.figures.cells import FEW, Cells, Reading
 from polyrec.evaluation.figures.wording import POOLED, count, listed, plural, reading, space
 from polyrec.schema import Target
 
@@ -35,7 +34,7 @@ def off_by(one: Reading) -> float | None:
         return None
     if one.low is not None and one.high is not None and one.low <= 1.0 <= one.high:
         return None
-    if one.low is None and (few(one) or _within_noise(one)):
+    if one.low is None and (one.few or _within_noise(one)):
         return None
     return one.value
 
@@ -60,8 +59,9 @@ def _calibration(cells: Cells) -> list[Finding]:
     found.sort(key=lambda pair: -pair[0])
     told = [Finding("warn", words) for _, words in found[:_MOST]]
     if len(found) > _MOST:
-        more = plural(len(found) - _MOST, "more cell")
-        told.append(Finding("warn", f"{more} off by more than {100 * (OFF - 1):.0f} %: see Predicted / observed below."))
+        rest = plural(len(found) - _MOST, "more cell")
+        words = f"{rest} off by more than {100 * (OFF - 1):.0f} %: see Predicted / observed below."
+        told.append(Finding("warn", words))
     return told
 
 
@@ -71,7 +71,9 @@ def _chance(cells: Cells) -> list[Finding]:
         for name, one in cells.known(target, "auc"):
             high = one.high if one.high is not None else one.value
             if high is not None and high < 0.5:
-                found.append(Finding("warn", f"{_named(target)} in {name} is ranked worse than by chance (AUC {reading('auc', one.value)})."))
+                value = reading("auc", one.value)
+                words = f"{_named(target)} in {name} is ranked worse than by chance (AUC {value})."
+                found.append(Finding("warn", words))
     return found[:_MOST]
 
 
@@ -80,11 +82,11 @@ def _small(cells: Cells) -> list[Finding]:
         f"{_named(target)} in {name} ({count(min(one.positives or 0, one.negatives or 0))})"
         for target in cells.targets
         for name, one in cells.known(target, "auc")
-        if few(one)
+        if one.few
     ]
     if not found:
         return []
-    words = f"Too small to judge (fewer than {FEW} rows of one class): {listed(found)}."
+    words = f"Too small to judge (fewer than {FEW} rows of one class): {listed(found, most=3)}."
     return [Finding("note", words)]
 
 
@@ -94,7 +96,7 @@ def _undefined(cells: Cells) -> list[Finding]:
         return []
     names = [f"{_named(target)} in {name}" for name, target, _ in missing]
     reasons = list(dict.fromkeys(one.note or "no reason given" for _, _, one in missing))
-    return [Finding("note", f"AUC undefined: {listed(names)}. Reason: {listed(reasons, most=2)}.")]
+    return [Finding("note", f"AUC undefined: {listed(names, most=3)}. Reason: {listed(reasons, most=2)}.")]
 
 
 def _all_well(cells: Cells) -> str:

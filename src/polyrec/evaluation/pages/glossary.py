@@ -31,7 +31,10 @@ WORDS = (
         "Rows in bins of similar prediction: the mean distance between predicted and observed rate, weighted by rows.",
     ),
     ("Interval", "Where the value would fall in 95 of 100 samples like this one."),
-    ("Pooled / mean of scenarios", "All rows as one heap, against the plain mean over scenarios, each counting the same."),
+    (
+        "Pooled / mean of scenarios",
+        "All rows as one heap; or the plain mean over scenarios, each the same weight.",
+    ),
     ("Undefined", "The rows do not determine the value (no positives, for example). It is never shown as a number."),
 )
 

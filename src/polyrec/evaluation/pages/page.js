@@ -41,11 +41,14 @@
 
   // Grids: one stop of the tab key, then arrow keys from cell to cell.
   for (const table of document.querySelectorAll("table[data-grid]")) {
-    const rows = [...table.tBodies].flatMap((body) => [...body.rows]).map((row) => [...row.querySelectorAll("td")]);
-    if (!rows.length || !rows[0].length) continue;
-    rows[0][0].tabIndex = 0;
+    const grid = () => [...table.tBodies].flatMap((body) => [...body.rows]).map((row) => [...row.querySelectorAll("td")])
+      .filter((row) => row.length);
+    const first = table.querySelector("tbody td");
+    if (!first) continue;
+    first.tabIndex = 0;
     table.addEventListener("keydown", (event) => {
       const move = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] }[event.key];
+      const rows = grid();
       const y = rows.findIndex((row) => row.includes(event.target));
       if (!move || y < 0) return;
       const to = (rows[y + move[0]] || [])[rows[y].indexOf(event.target) + move[1]];
@@ -54,6 +57,35 @@
       event.target.tabIndex = -1;
       to.tabIndex = 0;
       to.focus();
+    });
+  }
+
+  // Headings of long tables sort their column: first falling, then rising.
+  for (const table of document.querySelectorAll("table.dense")) {
+    const body = table.tBodies[table.tBodies.length - 1];
+    const heads = [...table.tHead.rows[0].cells];
+    if (table.tBodies.length > 2) continue;
+    heads.forEach((head, column) => {
+      const sort = () => {
+        const sign = head.getAttribute("aria-sort") === "descending" ? 1 : -1;
+        const value = (row) => {
+          const text = row.cells[column].textContent.replace("\u2212", "-");
+          return column ? parseFloat(text) : text;
+        };
+        const compare = (one, other) => {
+          const [a, b] = [value(one), value(other)];
+          if (typeof a === "string") return -sign * a.localeCompare(b);
+          if (Number.isNaN(a) || Number.isNaN(b)) return Number.isNaN(a) - Number.isNaN(b);
+          return sign * (a - b);
+        };
+        body.append(...[...body.rows].sort(compare));
+        heads.forEach((one) => one.removeAttribute("aria-sort"));
+        head.setAttribute("aria-sort", sign < 0 ? "descending" : "ascending");
+      };
+      head.tabIndex = 0;
+      head.classList.add("sorts");
+      head.addEventListener("click", sort);
+      head.addEventListener("keydown", (event) => { if (event.key === "Enter") sort(); });
     });
   }
 })();

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 
 from polyrec.evaluation.figures import palette
-from polyrec.evaluation.figures.markup import Markup, join, tag
+from polyrec.evaluation.figures.markup import Markup, join, scrolled, tag
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,12 @@ def tabs(name: str, panes: Sequence[tuple[str, Markup]]) -> Markup:
         key = f"{name}-{place}"
         choices.append(tag("input", type="radio", name=name, id=key, checked=place == 0))
         choices.append(tag("label", words, for_=key))
-    return tag("div", join(*choices), tag("div", *(tag("div", one, class_="pane") for _, one in panes), class_="panes"), class_="tabs")
+    return tag(
+        "div",
+        join(*choices),
+        tag("div", *(tag("div", one, class_="pane") for _, one in panes), class_="panes"),
+        class_="tabs",
+    )
 
 
 def panel(heading: str, under: str | None, *content: str | None) -> Markup:
@@ -65,12 +70,12 @@ def panels(found: Sequence[Markup]) -> Markup:
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], caption: str) -> Markup:
     """A plain table; the first column names the row."""
-    lines = [
-        tag("tr", tag("th", row[0], scope="row"), *(tag("td", one) for one in row[1:])) for row in rows
-    ]
+    lines = [tag("tr", tag("th", row[0], scope="row"), *(tag("td", one) for one in row[1:])) for row in rows]
     heads = tag("tr", *(tag("th", one, scope="col") for one in head))
-    whole = tag("table", tag("caption", caption, class_="unseen"), tag("thead", heads), tag("tbody", *lines), class_="plain")
-    return tag("div", whole, class_="scroll", tabindex=0)
+    whole = tag(
+        "table", tag("caption", caption, class_="unseen"), tag("thead", heads), tag("tbody", *lines), class_="plain"
+    )
+    return scrolled(whole, caption)
 
 
 def folded(summary: str, *content: str | None) -> Markup:

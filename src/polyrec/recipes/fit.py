@@ -1,0 +1,112 @@
+"""One run from its run file to a folder with a report and a bundle."""
+
+import time
+from pathlib import Path
+
+import torch
+
+from polyrec.config import RunConfig
+from polyrec.data.loader import Loader
+from polyrec.evaluation import collect
+from polyrec.evaluation.validation import validation
+from polyrec.recipes.assemble import Assembly, assemble, training_of
+from polyrec.recipes.folder import RunFolder
+from polyrec.recipes.outcome import batches, keep
+from polyrec.recipes.prepare import Prepared, prepare
+from polyrec.training import Evaluation, History, Stage, train
+from polyrec.training.progress import Log
+
+
+def fit(
+    run: RunConfig,
+    out: str | Path,
+    *,
+    resume: bool = False,
+    log: Log | None = None,
+    prepared: Prepared | None = None,
+) -> RunFolder:
+    """Train the run's recipe and leave report, page, test scores and bundle in `out`.
+
+    Args:
+        run: what to train; see `RunConfig.load`.
+        out: a folder that is new or empty, or holds this very run when `resume` is set.
+        resume: go on from the last checkpoint; a finished run is left as it is.
+        log: told of progress, a line at a time.
+        prepared: rows prepared already, for several recipes on the same data.
+
+    Raises:
+        PolyrecError: bad input, told in words; nothing finished is left behind then.
+
+    Example:
+        ```python
+        folder = fit(RunConfig.load("run.toml"), "runs/mmoe")
+        print(Report.load(folder.report).table())
+        ```
+    """
+    training = training_of(run)
+    if training.threads is not None:
+        torch.set_num_threads(training.threads)
+    folder = RunFolder(Path(out))
+    folder.check(run, resume)
+    if folder.report.exists():
+        return folder
+    # Bad rows and options are refused before anything is written.
+    prepared = prepared or prepare(run.data, folder.vocabulary)
+    assembly = assemble(run, prepared.encoder.layout)
+    folder.claim(run)
+    prepared.keep(folder.vocabulary)
+    started = time.perf_counter()
+    history = _train(run, assembly, prepared, folder, resume, log)
+    keep(
+        folder,
+        prepared,
+        assembly,
+        {
+            "seconds": round(time.perf_counter() - started, 3),
+            "rows_per_second": round(history.rows / max(history.seconds, 1e-9)),
+            "seed": training.seed,
+            "steps": history.steps,
+            "best_step": history.best_step,
+            "stopped_early": history.stopped_early,
+        },
+    )
+    return folder
+
+
+def _train(
+    run: RunConfig, assembly: Assembly, prepared: Prepared, folder: RunFolder, resume: bool, log: Log | None
+) -> History:
+    training, data = assembly.training, run.data
+    loader = Loader(
+        prepared.splits.train,
+        prepared.encoder,
+        batch_size=training.batch_size,
+        shuffle_rows=data.shuffle_rows,
+        seed=training.seed,
+        prefetch=data.prefetch,
+    )
+
+    def evaluate() -> Evaluation:
+        valid = prepared.splits.valid
+        collected = collect.run(
+            lambda batch: assembly.objective.predict(assembly.model(batch.to(training.device))),
+            batches(valid, prepared),
+            model=assembly.model,
+            rows=valid.rows(),
+        )
+        found = validation(collected, training.metric)
+        sign = -1.0 if training.metric == "log_loss" else 1.0
+        cells = {f"{cell.scenario}/{cell.target.name}": value for cell, value in found.cells.items()}
+        return Evaluation(None if found.mean is None else sign * found.mean, cells)
+
+    return train(
+        Stage("train", training),
+        assembly.model,
+        assembly.objective,
+        assembly.balancer,
+        loader,
+        evaluate,
+        folder=folder.path,
+        resume=resume,
+        log=log,
+    )
