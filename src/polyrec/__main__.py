@@ -1,5 +1,5 @@
 """`python -m polyrec`."""
 
-from polyrec.cli import main
+from polyrec.cli.main import main
 
 main()

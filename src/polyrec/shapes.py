@@ -13,7 +13,8 @@
 | E | experts |
 | R | rank of a low-rank unit |
 | L | length of a sequence, V: values of all sequences of a batch |
-| K | results asked for |
+| K | results asked for; in metrics, as many as are found (bins, groups, replicates) |
+| C | clusters of rows that may depend on each other, U: users |
 
 Public signatures use jaxtyping: `Float[Tensor, "B I"]`.
 """

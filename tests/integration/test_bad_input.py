@@ -150,8 +150,6 @@ def test_a_damaged_bundle_is_refused(log: Path, polyrec: Command, tmp_path: Path
     data = bytearray(weights.read_bytes())
     data[-5] ^= 1
     weights.write_bytes(data)
-    done = polyrec(
-        "predict", tmp_path / "out" / "bundle", log / "log.parquet", "--out", tmp_path / "p.parquet"
-    )
+    done = polyrec("predict", tmp_path / "out" / "bundle", log / "log.parquet", "--out", tmp_path / "p.parquet")
     assert done.code == 2
     assert "differs from what was written" in done.err

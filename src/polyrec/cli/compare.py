@@ -7,6 +7,8 @@ import typer
 
 HELP = """Paired differences per scenario x task with intervals: what gained, lost, or cannot be told.
 
+Runs that differ in their seed alone are averaged, and their spread widens the intervals.
+
 Example: polyrec compare runs/mmoe runs/star --baseline runs/pooled --out compare.html
 """
 
@@ -18,11 +20,11 @@ def run(
 ) -> None:
     """Compare finished runs on the rows that all of them were tested on."""
     from polyrec.cli.files import check_output, log, show
-    from polyrec.recipes.comparison import compare_folders
+    from polyrec.recipes.comparison import compare_folders, page, words
 
     if out is not None:
         check_output(out)
-    text = compare_folders(folders, baseline, out)
-    show(text)
+    found = compare_folders(folders, baseline)
+    show(words(found))
     if out is not None:
-        log(f"page: {out}")
+        log(f"page: {page(found, out)}")

@@ -14,15 +14,17 @@ Example: polyrec evaluate runs/mmoe/bundle next-week.parquet --out report.json
 def run(
     bundle: Annotated[Path, typer.Argument(help="A bundle folder that fit wrote.")],
     data: Annotated[list[str], typer.Argument(help="Parquet or CSV files with labels.")],
-    out: Annotated[Path | None, typer.Option("--out", help="Also write report.json here (and .html beside it).")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Also write report.json here (and .html beside it).")
+    ] = None,
 ) -> None:
     """Score rows, compare with their labels, print the table."""
     from polyrec.artifact import Bundle
     from polyrec.atomic import write_text
     from polyrec.cli.files import check_output, log, show
     from polyrec.data.files import Source, expand
-    from polyrec.evaluation import pages
     from polyrec.evaluation.evaluate import evaluate
+    from polyrec.evaluation.html import render
 
     if out is not None:
         check_output(out)
@@ -30,5 +32,5 @@ def run(
     show(report.table())
     if out is not None:
         write_text(out, report.to_json())
-        page = write_text(out.with_suffix(".html"), pages.render(report.to_dict()))
+        page = write_text(out.with_suffix(".html"), render(report.to_dict()))
         log(f"report: {out}, {page}")

@@ -30,6 +30,10 @@ def run(
     given |= {"training.seed": seed} if seed is not None else {}
     config = RunConfig.load(file, given)
     folder = out or Path("runs") / config.recipe
-    finished = fit(config, folder, resume=resume, log=log)
+    try:
+        finished = fit(config, folder, resume=resume, log=log)
+    except KeyboardInterrupt:
+        log(f"polyrec: interrupted. Go on with: polyrec fit {file} --out {folder} --resume")
+        raise typer.Exit(130) from None
     show(Report.load(finished.report).table())
     log(f"report: {finished.page}\nbundle: {finished.bundle}")

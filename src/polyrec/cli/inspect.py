@@ -13,7 +13,9 @@ Example: polyrec inspect log-*.parquet --out schema.toml
 
 def run(
     data: Annotated[list[str], typer.Argument(help="Parquet or CSV files.")],
-    schema: Annotated[Path | None, typer.Option("--schema", help="Check against this schema; none is inferred.")] = None,
+    schema: Annotated[
+        Path | None, typer.Option("--schema", help="Check against this schema; none is inferred.")
+    ] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Write the inferred schema.toml here.")] = None,
     sample: Annotated[int, typer.Option("--sample", help="Rows that the leak checks look at.")] = 200_000,
     seed: Annotated[int, typer.Option("--seed", help="Of the sample.")] = 0,

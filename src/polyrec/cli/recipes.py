@@ -1,8 +1,5 @@
 """`polyrec recipes`."""
 
-from rich.console import Console
-from rich.table import Table
-
 HELP = """Every recipe: name, family, what it does, what it needs, and its paper.
 
 Example: polyrec recipes
@@ -10,11 +7,15 @@ Example: polyrec recipes
 
 
 def run() -> None:
-    """Print the table."""
+    """One line each."""
     from polyrec import recipes
+    from polyrec.cli.files import show
+    from polyrec.evaluation.text import aligned
 
-    table = Table("recipe", "family", "what it does", "needs", "paper", box=None, pad_edge=False)
-    for name in recipes.names():
-        one = recipes.get(name)
-        table.add_row(one.name, one.family, one.summary, one.needs, one.paper)
-    Console(soft_wrap=False).print(table)
+    found = sorted((recipes.get(name) for name in recipes.names()), key=lambda one: (one.family, one.name))
+    show(
+        aligned(
+            ["recipe", "family", "what it does", "needs", "paper"],
+            [[one.name, one.family, one.summary, one.needs, one.paper] for one in found],
+        )
+    )

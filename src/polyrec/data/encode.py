@@ -7,11 +7,11 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from polyrec.batch import Batch, Field, Jagged, Layout, Number
+from polyrec.batch import NO_USER, Batch, Field, Jagged, Layout, Number
 from polyrec.data.columns import last, read_labels, read_lists, read_scenarios, read_vectors
 from polyrec.data.counted import FIRST
 from polyrec.data.fit import meaningful
-from polyrec.data.hashing import hash_keys
+from polyrec.data.hashing import hash_text
 from polyrec.data.keys import read_keys
 from polyrec.data.values import UNKNOWN, Values
 from polyrec.data.vocabulary import Vocabulary
@@ -178,13 +178,14 @@ class Encoder:
         return DataError(f"{text} {remedy}")
 
     def _user(self, rows: pa.Table) -> Tensor:
-        """Which rows are of one user: integers as they are, texts by their hash; 0 where nobody says."""
+        """Which rows are of one user: integers as they are, texts by their hash, NO_USER for null."""
         column = self.schema.keys.user
-        users = np.zeros(rows.num_rows, np.int64)
+        users = np.full(rows.num_rows, NO_USER, np.int64)
         if column is not None and column in rows.column_names:
             for start, chunk in _chunks(rows, column):
                 keys = read_keys(meaningful(chunk), f"user key {column!r}")
-                found = hash_keys(keys).view(np.int64) if keys.kind == "text" else keys.spread(keys.integers(), 0)
+                codes = hash_text(keys.values).view(np.int64) if keys.kind == "text" else keys.integers()
+                found = keys.spread(codes, NO_USER)
                 users[start : start + len(chunk)] = found
         return torch.from_numpy(users)
 

@@ -27,7 +27,21 @@ class Collected:
 
     `inside` says which rows lie in a target's space and have been observed; outside it, a label is False.
     `scenario` is an index into `scenarios`, or -1 for one that was never declared. `user` tells users apart;
-    all rows have the same where there are no users.
+    it is `batch.NO_USER` where there is none.
+
+    Example:
+        >>> click = Target("click")
+        >>> rows = Collected(
+        ...     targets=(click,),
+        ...     scenarios=("home",),
+        ...     scenario=np.zeros(3, dtype=np.int32),
+        ...     user=np.array([7, 7, 8]),
+        ...     logits={click: np.array([-2.0, 0.5, -1.0], dtype=np.float32)},
+        ...     labels={click: np.array([False, True, False])},
+        ...     inside={click: np.array([True, True, True])},
+        ... )
+        >>> len(rows)
+        3
     """
 
     targets: tuple[Target, ...]

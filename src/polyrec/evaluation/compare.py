@@ -37,9 +37,9 @@ def compare(
     Each metric is linearised: every user's rows move it by some amount (AUC by DeLong's structural components).
     A user's amounts under both models are subtracted before they are squared and summed, which keeps the
     comparison paired, and gives the variance that a bootstrap over users would, without its noise. Several runs of
-    one recipe are averaged, and the spread between them is added: var = users + runs(baseline) + runs(other), with
-    Satterthwaite's degrees of freedom. Verdicts allow for the number of cells (Holm), named cells apart from the
-    pooled and mean ones.
+    one recipe are averaged, and the spread between them is a second source of doubt beside the users, each with
+    Student's quantile for its own degrees of freedom (`student.half_width`). Verdicts allow for the number of
+    cells (Holm), named cells apart from the pooled and mean ones.
 
     Args:
         baseline: predictions of one run, or of several runs of one recipe that differ in their seed.
@@ -174,22 +174,17 @@ def _difference(
 
 
 def _spread(sides: Sequence[Runs]) -> tuple[float, int]:
-    """Variance of the difference that comes from training, and its degrees of freedom.
+    """Variance of the difference that comes from training again, and its degrees of freedom.
 
-    Runs of one recipe differ on the same rows for two reasons: some were trained to a better model, and each fits
-    these users by chance a little better or worse than others would. The second is in the variance over users
-    already, so it is taken off. Both recipes are taken to spread alike, since few runs say little of each.
+    Both recipes are taken to spread alike, since two or three runs say little of each. Runs also differ because
+    each fits these very users a little better or worse by chance, which the variance over users has already:
+    counted twice, it makes the interval too wide rather than too narrow.
     """
     freedom = sum(len(runs) - 1 for runs in sides)
     if not freedom:
         return 0.0, 1
-    total = 0.0
-    for runs in sides:
-        if len(runs) > 1:
-            between = float(np.var([run.value for run in runs], ddof=1))
-            by_chance = 0 * float(np.var([run.parts for run in runs], axis=0, ddof=1).sum())
-            total += (len(runs) - 1) * (between - by_chance)
-    return max(0.0, total / freedom) * sum(1 / len(runs) for runs in sides), freedom
+    total = sum(len(runs) * float(np.var([run.value for run in runs])) for runs in sides)
+    return total / freedom * sum(1 / len(runs) for runs in sides), freedom
 
 
 def _judged(found: Sequence[Difference], bar: float) -> tuple[Difference, ...]:

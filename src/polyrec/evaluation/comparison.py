@@ -63,8 +63,8 @@ class Comparison:
         """What the intervals hold and what they do not."""
         share = f"{100 * self.level:g} %"
         text = f"Intervals hold {share} each, over new users; verdicts allow for the number of cells (Holm)."
-        if min(self.runs) < 2:
-            return f"{text} What another seed would change is not in them where a recipe has one run."
+        if max(self.runs) < 2:
+            return f"{text} What training with another seed would change is not in them: each has one run."
         return f"{text} The spread between runs is in them."
 
     def table(self, metric: str = "auc") -> str:

@@ -40,7 +40,7 @@ def measure(ranked: Ranked, users: ByUser | None, user_clusters: np.ndarray, dra
         draws: the replicates, the same for every cell of a report.
     """
     rows, positives = len(ranked), ranked.positives
-    clusters = draws.weights.shape[1]
+    clusters = draws.clusters
     predicted = probabilities(ranked.scores)
     row_losses = losses(ranked.scores, ranked.labels)
     bounds = edges(ranked)
@@ -89,7 +89,7 @@ def _replicates(
     ranked: Ranked, predicted: np.ndarray, row_losses: np.ndarray, bounds: np.ndarray, draws: Resample
 ) -> dict[str, np.ndarray]:
     """Each metric in every replicate, and as `noise` the ECE that resampling alone gives to a calibrated model."""
-    clusters, bins = draws.weights.shape[1], len(bounds) - 1
+    clusters, bins = draws.clusters, len(bounds) - 1
     bin_of = np.repeat(np.arange(bins, dtype=np.int32), np.diff(bounds))
     code = ranked.clusters * np.int32(bins) + bin_of
     gap = np.bincount(code, weights=predicted - ranked.labels, minlength=clusters * bins).reshape(clusters, bins)
@@ -147,7 +147,7 @@ def _gauc(
     found = users.estimate.noted(f"{alone:,} rows have no user" if alone else "")
     if found.value is None or len(users.users) < 2:
         return found if found.value is None else found.noted("no interval: one user"), None
-    code, clusters = user_clusters[users.users], draws.weights.shape[1]
+    code, clusters = user_clusters[users.users], draws.clusters
     weighted = np.bincount(code, weights=users.aucs * users.rows, minlength=clusters)
     counted = np.bincount(code, weights=users.rows, minlength=clusters)
     drawn = draws.sums(np.column_stack([weighted, counted]))

@@ -25,6 +25,20 @@ def validation(collected: Collected, metric: Literal["auc", "log_loss"] = "auc")
 
     Raises:
         DataError: NaN among the logits of a target.
+
+    Example:
+        >>> click = Target("click")
+        >>> rows = Collected(
+        ...     targets=(click,),
+        ...     scenarios=("home",),
+        ...     scenario=np.zeros(3, dtype=np.int32),
+        ...     user=np.array([7, 7, 8]),
+        ...     logits={click: np.array([-2.0, 0.5, -1.0], dtype=np.float32)},
+        ...     labels={click: np.array([False, True, False])},
+        ...     inside={click: np.array([True, True, True])},
+        ... )
+        >>> validation(rows)
+        Validation(cells={Cell(scenario='home', task='click', space='all'): 1.0}, mean=1.0)
     """
     refuse_nan(collected)
     measure = _aucs if metric == "auc" else _losses

@@ -55,7 +55,7 @@ class Resample:
     cells which share users move together, as they do in truth.
     """
 
-    weights: Float[np.ndarray, "K C"]
+    weights: Float[np.ndarray, "C K"]
 
     @classmethod
     def poisson(cls, clusters: int, replicates: int = REPLICATES, seed: int = 0) -> "Resample":
@@ -66,15 +66,21 @@ class Resample:
         """
         if replicates < 2:
             raise DataError(f"replicates = {replicates}: a bootstrap needs at least 2; {REPLICATES} are usual.")
-        draws = np.random.default_rng(seed).integers(0, 65536, size=(replicates, clusters), dtype=np.uint16)
+        draws = np.random.default_rng(seed).integers(0, 65536, size=(clusters, replicates), dtype=np.uint16)
         return cls(_POISSON[draws])
+
+    @property
+    def clusters(self) -> int:
+        """How many there are."""
+        return len(self.weights)
 
     def sums(self, totals: Float[np.ndarray, "C S"]) -> Float[np.ndarray, "K S"]:
         """Column totals of every replicate, from column totals of every cluster."""
-        active = np.flatnonzero((totals != 0).any(axis=1))
-        if 2 * len(active) < len(totals):
-            return (self.weights[:, active] @ totals[active].astype(np.float32)).astype(np.float64)
-        return (self.weights @ totals.astype(np.float32)).astype(np.float64)
+        active = np.flatnonzero(totals.any(axis=1))
+        few = 2 * len(active) < len(totals)
+        weights, some = (self.weights[active], totals[active]) if few else (self.weights, totals)
+        found: np.ndarray = some.astype(np.float32).T @ weights  # [S, K]
+        return found.T.astype(np.float64)
 
 
 def _poisson_table() -> Float[np.ndarray, "N"]:

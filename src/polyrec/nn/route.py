@@ -10,6 +10,7 @@ A stack of routed layers reads
 Work per row does not depend on S: each row meets its own scenario's weights only.
 """
 
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -49,6 +50,7 @@ class Route:
     """
 
     order: Int[Tensor, "B"] | None
+    sizes: tuple[int, ...] = ()
 
     def __init__(
         self, scenario: Int[Tensor, "B"], scenarios: int, *, unknown: Literal["mean", "shared"] = "mean"
@@ -63,7 +65,7 @@ class Route:
             self._sort(scenario)
 
     def _keep_order(self, scenario: Tensor) -> None:
-        self.order, self.sizes, self.unknown = None, (), 0
+        self.order, self.unknown = None, 0
         self.present = torch.arange(self.scenarios, device=scenario.device)
         share = (self.present[:, None] == scenario[None, :]).to(torch.get_default_dtype())  # [S, B]
         lost = (scenario < 0).to(share.dtype)[None]
@@ -165,14 +167,20 @@ class Route:
         """The first `count` groups, one multiplication each."""
         if not count:
             return []
-        if 4 * count < self.scenarios:  # few of many: read only theirs
-            weights, biases = (one[self.present[:count]].unbind(0) for one in own)
-        else:
-            places = self.present[:count].tolist()
-            weights, biases = ([every[place] for place in places] for every in (one.unbind(0) for one in own))
+        weights, biases = (self._largest(one, count) for one in own)
         groups = torch.split(x, list(self.sizes[:count]), 1)
         pairs = (_with(pair, shared) for pair in zip(weights, biases, strict=True))
         return [torch.baddbmm(bias[:, None], rows, weight) for rows, (weight, bias) in zip(groups, pairs, strict=True)]
+
+    def _largest(self, every: Tensor, count: int) -> Sequence[Tensor]:
+        """The parameters of the first `count` groups, at a cost that does not depend on S where possible."""
+        if every.requires_grad and torch.is_grad_enabled() and 4 * count < self.scenarios:
+            return every[self.present[:count]].unbind(0)  # a view's gradient would be as long as all scenarios
+        places = self.present[:count].tolist()
+        if 4 * count < self.scenarios:
+            return [every[place] for place in places]
+        views = every.unbind(0)
+        return [views[place] for place in places]
 
     def _padded(self, x: Tensor, own: Pair, shared: Pair | None, count: int) -> Tensor:
         """The last `count` groups, each filled up to the longest of them, as one batched multiplication."""

@@ -43,7 +43,7 @@ def save(folder: Path, step: int, checkpoint: Checkpoint) -> Path:
             save_file(tensors, target / "tensors.safetensors")
             (target / "state.json").write_text(json.dumps(checkpoint.values), encoding="utf-8")
     except (OSError, SafetensorError) as reason:
-        full = isinstance(reason, OSError) and reason.errno == errno.ENOSPC or "No space left" in str(reason)
+        full = (isinstance(reason, OSError) and reason.errno == errno.ENOSPC) or "No space left" in str(reason)
         remedy = "Free some space and run again with --resume" if full else "Make it writable and run with --resume"
         raise NotReadyError(
             f"the checkpoint of step {step} could not be written to {folder}: {reason}. {remedy}; "

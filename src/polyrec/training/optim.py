@@ -1,13 +1,12 @@
-"""One optimizer for a model and its objective: row-wise Adagrad for sparse tables, Adam for the rest."""
+"""One optimizer for everything a stage trains: row-wise Adagrad for sparse tables, Adam for the rest."""
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Mapping
 
 import torch
 from torch import nn
 
 from polyrec.config import TrainingConfig
-from polyrec.errors import NotReadyError
+from polyrec.errors import DataError
 from polyrec.nn.embedding import Table
 from polyrec.shapes import Tensor
 from polyrec.training.rowwise import RowwiseAdagrad
@@ -15,80 +14,117 @@ from polyrec.training.schedule import factor
 
 
 class Optimizer:
-    """Steps every trainable parameter of some modules.
+    """Takes the gradients in `grad` and changes the parameters that require them.
 
-    Tables whose gradients are sparse go to `RowwiseAdagrad` with `table_lr` and `table_decay`; everything else
-    to Adam with `lr` and `weight_decay` (L2, added to the gradient as Adam's paper has it). With
-    `tables = "dense"` no table is sparse, and Adam steps whole tables.
+    Tables that make sparse gradients go to `RowwiseAdagrad` with `table_lr` and `table_decay`. Everything
+    else goes to Adam (Kingma and Ba, ICLR 2015) with `lr`. `weight_decay` is the L2 penalty of the papers that
+    are compared here: it is added to the gradient before Adam's moments, not decoupled from them; it applies
+    to the model's parameters, not to an objective's or a balancer's. Tables trained by Adam (`tables =
+    "dense"`) take `lr` and `table_decay`. `clip` bounds the norm of all gradients that go to Adam.
 
     Args:
-        modules: by name; parameters are named `module.parameter`.
-        config: rates, decay, clipping, schedule.
-        steps: planned steps, which the schedule spreads over.
+        parts: the modules by name ("model", "objective", "balancer"); names of state follow them.
+        config: rates, decays, clip, schedule.
+        steps: planned, for the schedule.
+
+    Example:
+        >>> layer = nn.Linear(2, 1)
+        >>> optimizer = Optimizer({"model": layer}, TrainingConfig(lr=0.1), steps=10)
+        >>> layer(torch.ones(1, 2)).sum().backward()
+        >>> optimizer.step(0)
+        >>> sorted(optimizer.state())[:2]
+        ['adam.model.bias.exp_avg', 'adam.model.bias.exp_avg_sq']
     """
 
-    def __init__(self, modules: Mapping[str, nn.Module], config: TrainingConfig, steps: int) -> None:
+    def __init__(self, parts: Mapping[str, nn.Module], config: TrainingConfig, steps: int) -> None:
         self.config = config
         self.steps = steps
-        sparse = {id(one.weight) for module in modules.values() for one in _tables(module) if one.sparse}
         named = {
-            f"{prefix}.{name}": parameter
-            for prefix, module in modules.items()
-            for name, parameter in module.named_parameters()
-            if parameter.requires_grad
+            f"{part}.{name}": one
+            for part, module in parts.items()
+            for name, one in module.named_parameters()
+            if one.requires_grad
         }
-        self.dense = {name: one for name, one in named.items() if id(one) not in sparse}
-        self.sparse = {name: one for name, one in named.items() if id(one) in sparse}
-        self.adam = (
-            torch.optim.Adam(self.dense.values(), config.lr, weight_decay=config.weight_decay, fused=True)
-            if self.dense
-            else None
+        tables, sparse = _tables(parts)
+        self.rows = RowwiseAdagrad(
+            {name: one for name, one in named.items() if id(one) in sparse},
+            lr=config.table_lr,
+            decay=config.table_decay,
         )
-        self.rowwise = RowwiseAdagrad(self.sparse.values(), config.table_lr, config.table_decay)
+        self.dense = {name: one for name, one in named.items() if id(one) not in sparse}
+        self.adam = _adam(self.dense, tables, config)
 
-    def step(self, number: int) -> None:
-        """Step everything by the rates of step `number` (from 0), then forget all gradients."""
-        share = factor(self.config, number, self.steps)
+    def step(self, step: int) -> None:
+        """Update everything that has a gradient, then forget the gradients."""
+        scale = factor(step, steps=self.steps, warmup=self.config.warmup, decay=self.config.lr_decay)
         if self.config.clip is not None:
             torch.nn.utils.clip_grad_norm_(self.dense.values(), self.config.clip)
         if self.adam is not None:
-            self.adam.param_groups[0]["lr"] = share * self.config.lr
+            for group in self.adam.param_groups:
+                group["lr"] = self.config.lr * scale
             self.adam.step()
-            self.adam.zero_grad(set_to_none=True)
-        self.rowwise.step(share)
+        self.rows.step(scale)
+        for parameter in (*self.dense.values(), *self.rows.tables.values()):
+            parameter.grad = None
+
+    def lr(self, step: int) -> float:
+        """Adam's learning rate at a step."""
+        return self.config.lr * factor(step, steps=self.steps, warmup=self.config.warmup, decay=self.config.lr_decay)
 
     def state(self) -> dict[str, Tensor]:
-        """Moments and accumulators by name."""
-        found = {f"sum/{name}": one for name, one in zip(self.sparse, self.rowwise.sums, strict=True)}
+        """Every moment and accumulator by name; `load` reads it back."""
+        found = {f"rows.{name}": one for name, one in self.rows.sums.items()}
         if self.adam is not None:
             for name, parameter in self.dense.items():
-                for key, value in self.adam.state.get(parameter, {}).items():
-                    found[f"{key}/{name}"] = value
+                found |= {f"adam.{name}.{key}": one for key, one in self.adam.state.get(parameter, {}).items()}
         return found
 
-    def restore(self, state: Mapping[str, Tensor]) -> None:
-        """Take back what `state` gave.
+    def load(self, state: Mapping[str, Tensor]) -> None:
+        """Go on from a state.
 
         Raises:
-            NotReadyError: it belongs to other parameters.
+            DataError: it belongs to other parameters.
         """
-        kept: dict[str, dict[str, Any]] = {}
-        for key, value in state.items():
-            kind, _, name = key.partition("/")
-            kept.setdefault(name, {})[kind] = value
-        strangers = sorted(set(kept) - {*self.dense, *self.sparse})
-        if strangers:
-            raise NotReadyError(
-                f"the checkpoint's optimizer knows parameter {strangers[0]!r}, this model does not. "
-                "Resume with the run file that the run was started with."
-            )
-        for name, sums in zip(self.sparse, self.rowwise.sums, strict=True):
-            sums.copy_(kept[name]["sum"])
+        moments: dict[str, dict[str, Tensor]] = {}
+        for name, one in state.items():
+            kind, _, rest = name.partition(".")
+            if kind == "rows" and rest in self.rows.sums and self.rows.sums[rest].shape == one.shape:
+                self.rows.sums[rest].copy_(one)
+            elif kind == "adam" and rest.rpartition(".")[0] in self.dense:
+                parameter, _, key = rest.rpartition(".")
+                moments.setdefault(parameter, {})[key] = one
+            else:
+                raise DataError(
+                    f"the checkpoint has optimizer state {name!r} {tuple(one.shape)}, which this model has no "
+                    "parameter for. Resume with the run file that the run was started with."
+                )
         if self.adam is not None:
-            for name, parameter in self.dense.items():
-                if name in kept:
-                    self.adam.state[parameter] = {key: value.clone() for key, value in kept[name].items()}
+            places = {name: place for place, name in enumerate(self._adam_order())}
+            plain = self.adam.state_dict()
+            plain["state"] = {places[name]: dict(one) for name, one in moments.items()}
+            self.adam.load_state_dict(plain)
+
+    def _adam_order(self) -> list[str]:
+        names = {id(one): name for name, one in self.dense.items()}
+        assert self.adam is not None
+        return [names[id(one)] for group in self.adam.param_groups for one in group["params"]]
 
 
-def _tables(module: nn.Module) -> Iterable[Table]:
-    return (one for one in module.modules() if isinstance(one, Table))
+def _tables(parts: Mapping[str, nn.Module]) -> tuple[set[int], set[int]]:
+    """All tables' weights, and those that make sparse gradients, by `id`."""
+    tables = [one for part in parts.values() for one in part.modules() if isinstance(one, Table)]
+    return {id(one.weight) for one in tables}, {id(one.weight) for one in tables if one.sparse}
+
+
+def _adam(dense: Mapping[str, nn.Parameter], tables: set[int], config: TrainingConfig) -> torch.optim.Adam | None:
+    groups: dict[float, list[nn.Parameter]] = {}
+    for name, one in dense.items():
+        if id(one) in tables:
+            decay = config.table_decay
+        else:
+            decay = config.weight_decay if name.startswith("model.") else 0.0
+        groups.setdefault(decay, []).append(one)
+    if not groups:
+        return None
+    made = [{"params": params, "weight_decay": decay} for decay, params in groups.items()]
+    return torch.optim.Adam(made, lr=config.lr, fused=True)

@@ -1,25 +1,25 @@
-"""The learning rate's share by step."""
+"""The learning rate over the planned steps."""
 
 from math import cos, pi
+from typing import Literal
 
-from polyrec.config import TrainingConfig
+Decay = Literal["none", "linear", "cosine"]
 
 
-def factor(config: TrainingConfig, step: int, steps: int) -> float:
-    """What every learning rate is multiplied with at `step` (from 0) of `steps`.
+def factor(step: int, *, steps: int, warmup: int = 0, decay: Decay = "none") -> float:
+    """What the learning rates are multiplied by at a step, counted from 0.
 
     Formula:
-        (step + 1) / warmup up to warmup; then 1, or with progress x in [0, 1] over the remaining steps
-        1 - x (linear), (1 + cos(pi x)) / 2 (cosine)
+        (step + 1) / warmup while step < warmup; then, with u = (step - warmup) / (steps - warmup):
+        1 (`"none"`), 1 - u (`"linear"`), (1 + cos(pi u)) / 2 (`"cosine"`). Past the planned steps u stays 1.
 
     Example:
-        >>> config = TrainingConfig(warmup=2, lr_decay="linear")
-        >>> [round(factor(config, step, 6), 2) for step in range(7)]
-        [0.5, 1.0, 1.0, 0.75, 0.5, 0.25, 0.0]
+        >>> [factor(step, steps=4, warmup=2, decay="linear") for step in range(5)]
+        [0.5, 1.0, 1.0, 0.5, 0.0]
     """
-    if step < config.warmup:
-        return (step + 1) / config.warmup
-    if config.lr_decay == "none":
+    if step < warmup:
+        return (step + 1) / warmup
+    if decay == "none":
         return 1.0
-    done = min((step - config.warmup) / max(steps - config.warmup, 1), 1.0)
-    return 1.0 - done if config.lr_decay == "linear" else (1.0 + cos(pi * done)) / 2
+    done = min((step - warmup) / max(steps - warmup, 1), 1.0)
+    return 1.0 - done if decay == "linear" else 0.5 * (1.0 + cos(pi * done))

@@ -71,5 +71,5 @@ def test_ids_outside_their_table_are_refused_by_name() -> None:
         rows.check()
     rows = batch()
     rows.scenario[0] = 2
-    with pytest.raises(DataError, match="scenario index 2 has no scenario. Known: home, feed"):
+    with pytest.raises(DataError, match=r"scenario index 2 has no scenario\. Known: home, feed"):
         rows.check()

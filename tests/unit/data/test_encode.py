@@ -5,7 +5,7 @@ import pyarrow as pa
 import pytest
 import torch
 
-from polyrec.batch import Number
+from polyrec.batch import NO_USER, Number
 from polyrec.data.encode import Encoder
 from polyrec.data.files import Source
 from polyrec.data.vocabulary import Vocabulary
@@ -110,7 +110,7 @@ def test_scoring_needs_no_labels_and_no_user(encoder):
     rows = pa.table(LOG).drop_columns(["click", "buy", "user"])
     batch = encoder.encode(rows, labels=False)
     assert not batch.observed.any()
-    assert batch.user.tolist() == [0] * 4
+    assert batch.user.tolist() == [NO_USER] * 4
     assert torch.equal(batch.ids, encoder.encode(pa.table(LOG)).ids)
     assert set(encoder.columns()) - set(encoder.columns(labels=False)) == {"click", "buy", "user"}
 
@@ -192,7 +192,13 @@ def test_a_column_of_nulls_may_have_any_type(encoder):
 def test_integer_users_keep_their_numbers(write):
     table = pa.table({**LOG, "user": [5, 2**60, 5, None]})
     encoder = Encoder(SCHEMA, Vocabulary.fit(SCHEMA, Source((write(table),))))
-    assert encoder.encode(table).user.tolist() == [5, 2**60, 5, 0]
+    assert encoder.encode(table).user.tolist() == [5, 2**60, 5, NO_USER]
+
+
+def test_a_row_of_no_user_says_so_in_text_too(encoder):
+    users = encoder.encode(changed(user=["u", None, "u", "w"])).user.tolist()
+    assert users[1] == NO_USER
+    assert NO_USER not in (users[0], users[3])
 
 
 def test_a_vocabulary_of_another_schema_is_refused(encoder):

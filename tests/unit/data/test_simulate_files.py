@@ -9,7 +9,7 @@ import polars as pl
 import pyarrow.parquet as pq
 import pytest
 
-from polyrec.data.simulate import Rows, World, describe, files, simulate, world_of
+from polyrec.data.simulate import Rows, World, describe, files, judge, simulate, world_of
 from polyrec.data.simulate.generate import generate
 from polyrec.data.simulate.presets import named
 from polyrec.data.simulate.truth import COLUMNS
@@ -200,3 +200,15 @@ def test_a_name_under_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(DataError, match="cannot be written"):
         simulate(tmp_path / "file" / "world", rows=100)
+
+
+@pytest.mark.parametrize(("preset", "lost"), [("balanced", (0.0, 0.02)), ("drift", (0.2, 0.35))])
+def test_what_was_true_on_the_first_day_is_worthless_on_the_last_in_drift_alone(
+    preset: str, lost: tuple[float, float], tmp_path: Path
+) -> None:
+    simulate(tmp_path / "world", rows=40_000, days=4, preset=preset)
+    world, log = world_of(tmp_path / "world"), _read(tmp_path / "world")[0]
+    rows = _rows(log.filter(pl.col("day") == 3))
+    fresh, stale = (world.truth(Rows(**{**_fields(rows), "day": day}))["p_click"] for day in (3, 0))
+    fall = judge(fresh, fresh).auc - judge(stale, fresh).auc
+    assert lost[0] < fall < lost[1]

@@ -31,7 +31,7 @@ def test_many_users_are_dealt_evenly_and_stay_together():
 
 def test_weights_are_poisson_with_mean_one():
     weights = Resample.poisson(1000, replicates=500, seed=3).weights
-    assert weights.shape == (500, 1000)
+    assert weights.shape == (1000, 500)
     shares = np.bincount(weights.astype(int).ravel())[:5] / weights.size
     assert shares == pytest.approx([math.exp(-1) / math.factorial(k) for k in range(5)], abs=3e-3)
     assert weights.mean() == pytest.approx(1, abs=5e-3)
@@ -48,9 +48,9 @@ def test_sums_are_the_same_whether_few_or_all_clusters_are_active():
     draws = Resample.poisson(40, 30)
     totals = np.zeros((40, 2))
     totals[3] = [1.5, 2.0]
-    assert draws.sums(totals) == pytest.approx(draws.weights @ totals)
+    assert draws.sums(totals) == pytest.approx(draws.weights.T @ totals)
     totals += 1
-    assert draws.sums(totals) == pytest.approx(draws.weights @ totals)
+    assert draws.sums(totals) == pytest.approx(draws.weights.T @ totals)
 
 
 def test_too_few_replicates_are_refused():

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 from polyrec.data.inspection import names
-from polyrec.data.inspection.findings import Finding, share
+from polyrec.data.inspection.findings import Finding, Severity, share
 from polyrec.data.inspection.labels import Counts
 from polyrec.data.inspection.statistics import Column
 from polyrec.schema import Task
@@ -67,11 +67,11 @@ def named_labels(columns: Sequence[Column]) -> dict[str, str]:
 def find_outcomes(outcomes: Mapping[str, str]) -> Iterator[Finding]:
     """Columns left out of the features because they look like outcomes themselves."""
     for name, reason in outcomes.items():
-        severity = "warning" if reason.startswith("stands among") else "info"
+        severity: Severity = "warning" if reason.startswith("stands among") else "info"
         said = f"{name} is left out: it {reason}."
         if severity == "warning":
             said += " Declare it as a task, or as a feature if it is known when the row is shown."
-        yield Finding("other_outcome", severity, (name,), said)  # type: ignore[arg-type]
+        yield Finding("other_outcome", severity, (name,), said)
 
 
 def undeclared_outcomes(columns: Sequence[Column], tasks: Sequence[Task], counts: Counts) -> dict[str, str]:

@@ -85,14 +85,14 @@ def inspect(
     Example:
         >>> import tempfile, polars as pl
         >>> log = pl.DataFrame({"tab": ["home", "feed"] * 500, "price": range(1000), "click": [0, 0, 1, 0] * 250})
-        >>> log = log.with_columns(clicks_after=pl.col("click"))
+        >>> log = log.with_columns(colour=pl.col("click"))
         >>> path = Path(tempfile.mkdtemp()) / "log.parquet"
         >>> log.write_parquet(path)
         >>> found = inspect([path])
         >>> found.schema.keys.scenario, [task.name for task in found.schema.tasks]
         ('tab', ['click'])
         >>> [finding.columns for finding in found.findings if finding.kind == "label_copy"]
-        [('clicks_after', 'click')]
+        [('colour', 'click')]
     """
     tallies = Tallies()
     log = read(open_log(expand(paths)), sample, seed, tallies.see)
@@ -113,7 +113,7 @@ def _inferred(paths: tuple[str, ...], columns: tuple[Column, ...], log: Log) -> 
     features = choose_features(columns, keys.keys, taken, log, coded)
     candidates = [feature.name for feature in features.features]
     found = list(_findings(columns, candidates, beside, keys.keys, labels.tasks, labels.counts, log, coded))
-    duplicates = list(quality.find_duplicates(candidates, coded, keys.keys, log))
+    duplicates = list(quality.find_duplicates(features.features, coded, keys.keys, log))
     found += [finding for _, finding in duplicates] + list(funnel.find_outcomes(labels.outcomes))
     excluded = outcomes | dict(features.excluded)
     excluded |= {name: f"repeats {finding.columns[1]}" for name, finding in duplicates}
@@ -126,7 +126,7 @@ def _inferred(paths: tuple[str, ...], columns: tuple[Column, ...], log: Log) -> 
     found += _guesses(keys.guessed, keys.keys, labels.guessed, labels.tasks)
     if not kept:
         raise DataError(
-            f"no column is left as a feature: {'; '.join(f'{name} {why}' for name, why in excluded.items())}. "
+            f"no column is left as a feature: {'; '.join(f'{name}: {why}' for name, why in excluded.items())}. "
             "Add columns that describe the user, the item or the context."
         )
     schema = Schema(keys.keys, kept, labels.tasks, tuple(sorted({cell.scenario for cell in counted})))
@@ -151,7 +151,7 @@ def _checked(paths: tuple[str, ...], columns: tuple[Column, ...], log: Log, sche
     beside = [one.name for one in columns if one.name not in labels and one.name not in outcomes and not one.constant]
     coded = leaks.code_columns(log.sample, beside)
     found = list(_findings(columns, features, beside, schema.keys, tasks, counts, log, coded))
-    found += [finding for _, finding in quality.find_duplicates(features, coded, schema.keys, log)]
+    found += [finding for _, finding in quality.find_duplicates(schema.features, coded, schema.keys, log)]
     found += list(funnel.find_label_values([one for one in columns if one.name in labels], schema.tasks))
     found += list(funnel.find_outcomes(outcomes))
     counted = cell_counts.count_cells(log, schema.keys.scenario, tasks)

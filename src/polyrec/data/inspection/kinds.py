@@ -16,6 +16,7 @@ FEW_NUMBERS = 12  # distinct whole numbers that are read as categories
 UNIQUE = 0.9  # distinct values in a row's stead from which a column names rows
 SETTLED = 0.9  # of a column by a key, from which it is that key's
 SKEWED = 2.0
+IDENTITY = ("id", "ids", "uuid", "code", "key", "hash")
 LISTED = 0.5  # share of texts with a bar, from which they are lists
 
 
@@ -68,7 +69,8 @@ def _reason(column: Column, keys: Keys, log: Log) -> str | None:
         return "lists of numbers of unequal length: neither a sequence of ids nor a vector"
     if column.name in (keys.user, keys.item):
         return None
-    if (column.is_text or column.whole) and (column.distinct or 0) > UNIQUE * column.rows > 100:
+    named = column.is_text or (column.whole and names.words(column.name)[-1] in IDENTITY)
+    if named and (column.distinct or 0) > UNIQUE * column.rows > 100:
         return "names each row: a model would learn nothing that holds for others"
     if column.is_number and column.whole and not column.binary and _grows(column, keys, log):
         return "grows with time: the values of later rows never occur in earlier ones"
@@ -116,7 +118,7 @@ def _feature(column: Column, side: Side, log: Log) -> Feature:
 def _categorical(column: Column, side: Side) -> bool:
     if not column.whole:
         return False
-    if names.words(column.name)[-1] in ("id", "ids", "code", "key", "hash") or column.binary:
+    if names.words(column.name)[-1] in IDENTITY or column.binary:
         return True
     if names.has(column.name, names.AMOUNT):
         return False

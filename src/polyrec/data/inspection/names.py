@@ -27,7 +27,8 @@ AMOUNT = (*HISTORY, "price", "amount", "age", "length", "duration", "seconds", "
           "quantity", "qty", "size", "lead", "adr", "distance", "lat", "lon", "value", "sum")  # fmt: skip
 CODE = ("id", "ids", "code", "type", "no", "key", "category", "cat", "brand", "agent", "company", "store", "shop",
         "seller", "city", "zip", "region", "country", "level", "class", "group", "cluster", "segment", "channel",
-        "hour", "dow", "weekday", "month", "gender", "sex", "author", "artist", "genre", "tag", "language", "os")  # fmt: skip
+        "hour", "dow", "weekday", "month", "gender", "sex", "author", "artist", "genre", "tag", "language",
+        "os")  # fmt: skip
 
 
 def words(name: str) -> tuple[str, ...]:

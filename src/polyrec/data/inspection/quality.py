@@ -3,14 +3,15 @@
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 
+import numpy as np
 import polars as pl
 
 from polyrec.data.inspection import names
 from polyrec.data.inspection.association import Coded, one_to_one
-from polyrec.data.inspection.findings import Finding, share
+from polyrec.data.inspection.findings import Finding, Severity, share
 from polyrec.data.inspection.reading import Log
 from polyrec.data.inspection.statistics import Column
-from polyrec.schema import Keys
+from polyrec.schema import Feature, Keys
 
 INT32 = 2**31 - 1
 FLOAT32_WHOLE = 2**24  # whole numbers up to here are exact in 32-bit floats
@@ -55,15 +56,17 @@ def _nearly(column: Column, log: Log) -> Iterator[Finding]:
 
 
 def find_duplicates(
-    candidates: Sequence[str], coded: Mapping[str, Coded], keys: Keys, log: Log
+    features: Sequence[Feature], coded: Mapping[str, Coded], keys: Keys, log: Log
 ) -> Iterator[tuple[str, Finding]]:
-    """Columns that repeat an earlier one, value for value or under other names; with each the one to drop."""
+    """Columns that repeat an earlier one, value for value or under other names; with each the one to drop.
+
+    A number that is another one for each id is no repeat of the id: it says which ids are near each other.
+    """
     told: set[str] = set()
-    known = [name for name in (keys.scenario, *candidates) if name in coded and coded[name].distinct > 1]
-    for first, second in combinations(dict.fromkeys(known), 2):
-        if second in told or coded[first].distinct > len(log.sample) / 2:
-            continue
-        if not one_to_one(coded[first], coded[second]):
+    kinds = {keys.scenario: "categorical"} | {feature.name: feature.kind for feature in features}
+    known = [name for name in kinds if name in coded and coded[name].distinct > 1]
+    for first, second in combinations(known, 2):
+        if second in told or kinds[first] != kinds[second] or not _same(coded[first], coded[second], kinds[first]):
             continue
         same = log.sample[first].dtype == log.sample[second].dtype and _equal(first, second, log)
         how = "equals" if same else "says the same in other words as"
@@ -78,6 +81,14 @@ def find_duplicates(
                 f"{second} {how} {first} in all {rows}. Leave one out: it costs time and adds nothing.",
             ),
         )
+
+
+def _same(first: Coded, second: Coded, kind: str) -> bool:
+    if not one_to_one(first, second):
+        return False
+    if first.order is None or second.order is None or kind != "numeric":
+        return first.distinct <= len(first.codes) / 2  # two columns that name rows say nothing of each other
+    return np.array_equal(first.order, second.order) or np.array_equal(first.order, second.order.max() - second.order)
 
 
 def _equal(first: str, second: str, log: Log) -> bool:
@@ -117,14 +128,14 @@ def find_repeated(log: Log) -> Iterator[Finding]:
     """Rows that are equal in every column to another."""
     repeated, exact = log.repeated_rows()
     if repeated:
-        severity = "warning" if repeated >= REPEATED * log.rows else "info"
+        severity: Severity = "warning" if repeated >= REPEATED * log.rows else "info"
         about = "" if exact else "About "
         said = (
             f"{about}{repeated:,} of {log.rows:,} rows ({share(repeated / log.rows)}) repeat another row exactly. "
-            "If they are the same event, drop them; if not, split by time so that a row and its repeat do not face each other in "
-            "training and test."
+            "If they are the same event, drop them; if not, split by time so that a row and its repeat do not face "
+            "each other in training and test."
         )
-        yield Finding("repeated_rows", severity, (), said, float(repeated))  # type: ignore[arg-type]
+        yield Finding("repeated_rows", severity, (), said, float(repeated))
 
 
 def find_time(columns: Sequence[Column], keys: Keys) -> Iterator[Finding]:

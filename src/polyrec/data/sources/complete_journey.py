@@ -55,8 +55,9 @@ def schema(tasks: Sequence[str] = ("buy", "rebuy28")) -> Schema:
     for task in tasks:
         if task not in _TASKS:
             raise ConfigError(unknown("task", task, _TASKS, "in the Complete Journey log"))
-    user = [Feature("household_id", "categorical", "user")]
-    user += [Feature(name, "categorical", "user") for name in _DEMOGRAPHICS]
+    # household_id is a key and no feature: its embedding learns households by heart, and one in nine rows of the
+    # last weeks belongs to a household that no earlier row has.
+    user = [Feature(name, "categorical", "user") for name in _DEMOGRAPHICS]
     user.append(Feature("prev_visits", "numeric", "user", transform="log"))
     item = [Feature(name, "categorical", "item") for name in ("item_type", "category", "department")]
     context = [Feature(name, "categorical") for name in ("store_id", "hour", "dow", "display", "display_endcap")]

@@ -9,6 +9,8 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from polyrec.atomic import whole_file
+
 ROW_GROUP = 65_536
 
 
@@ -19,7 +21,7 @@ def uniform(ids: pl.Series, seed: int) -> np.ndarray[Any, np.dtype[np.float64]]:
 
     Example:
         >>> uniform(pl.Series([7, 7, 8]), 0).round(3).tolist()
-        [0.39, 0.39, 0.892]
+        [0.39, 0.39, 0.619]
     """
     mixed = ids.to_numpy().astype(np.uint64) + np.uint64((seed + 1) * 0x9E3779B97F4A7C15 % 2**64)
     for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
@@ -30,15 +32,9 @@ def uniform(ids: pl.Series, seed: int) -> np.ndarray[Any, np.dtype[np.float64]]:
 
 def write(out: Path, frames: Iterable[pl.DataFrame], columns: pa.Schema) -> Path:
     """All frames, in order, as one parquet file with equal row groups; nothing is left behind on failure."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    part = out.with_name(f".{out.name}.part")
-    try:
-        with pq.ParquetWriter(part, columns, compression="zstd") as writer:
-            for table in _grouped(frames, columns):
-                writer.write_table(table)
-        part.replace(out)
-    finally:
-        part.unlink(missing_ok=True)
+    with whole_file(out) as part, pq.ParquetWriter(part, columns, compression="zstd") as writer:
+        for table in _grouped(frames, columns):
+            writer.write_table(table)
     return out
 
 

@@ -103,5 +103,6 @@ def _norm(term: Float[Tensor, ""], layer: nn.Parameter) -> Float[Tensor, ""]:
     (gradient,) = torch.autograd.grad(term, layer, retain_graph=True, allow_unused=True)
     if gradient is None:
         return torch.zeros_like(term)
-    dense = gradient.coalesce().values() if gradient.is_sparse else gradient
-    return torch.linalg.vector_norm(dense)
+    dense: Tensor = gradient.coalesce().values() if gradient.is_sparse else gradient
+    norm: Tensor = torch.linalg.vector_norm(dense)
+    return norm

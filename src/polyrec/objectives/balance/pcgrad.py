@@ -102,7 +102,7 @@ def _flat(
 
 def _spread(gradient: Float[Tensor, "P"], parameters: Sequence[nn.Parameter], places: Sequence[int]) -> None:
     sizes = [parameters[place].numel() for place in places]
-    for place, part in zip(places, gradient.split(sizes), strict=True):
+    for place, part in zip(places, torch.split(gradient, sizes), strict=True):
         _add(parameters[place], part.view_as(parameters[place]))
 
 
