@@ -2,12 +2,13 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
-from conftest import Command
 
 pytestmark = pytest.mark.slow
+Command = Callable[..., Any]  # the `polyrec` fixture
 
 
 def changed(log: Path, change: Callable[[pl.DataFrame], pl.DataFrame]) -> None:

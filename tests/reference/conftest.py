@@ -83,7 +83,9 @@ def case(name, **options):
     layout = example_layout(SCENARIOS)
     subject = Subject(name, lambda layout, heads: build(name, layout, heads, options))
     model = subject.stirred(layout, seed=3).double()
-    batch = random_batch(layout, 9, seed=8, unknown=0.3).map(lambda one: one.double() if one.is_floating_point() else one)
+    batch = random_batch(layout, 9, seed=8, unknown=0.3).map(
+        lambda one: one.double() if one.is_floating_point() else one
+    )
     assert {-1, 0, 1, 2} == set(batch.scenario.tolist())
     with torch.no_grad():
         output = model(batch)

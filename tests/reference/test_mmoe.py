@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 
+from polyrec.errors import ConfigError
+
 EXPERTS = 3
 
 
@@ -30,8 +32,16 @@ def test_mmoe_mixes_shared_experts_by_a_softmax_gate_for_each_cell_or_task(paper
 
 
 def test_mmoe_answers_with_each_heads_mixture(paper):
-    found = paper.case("mmoe", experts=1, expert_widths=(10, 6))
+    found = paper.case("mmoe", experts=2, expert_widths=(10, 6))
+    found.model.gates.layer.weight.data.zero_()
+    found.model.gates.layer.bias.data.zero_()  # equal shares
     x = paper.x_row(found.state, found.batch, 4)
-    alone = paper.mlp(found.state, "experts.networks", x, lambda one: one[0])  # one expert: its share is 1
+    both = [paper.mlp(found.state, "experts.networks", x, lambda one, e=e: one[e]) for e in range(2)]
+    hidden = found.model(found.batch).hidden
     for head in paper.heads:
-        np.testing.assert_allclose(found.output.hidden[head][4].numpy(), alone, rtol=1e-9, atol=1e-9)
+        np.testing.assert_allclose(hidden[head][4].detach(), (both[0] + both[1]) / 2, rtol=1e-9, atol=1e-9)
+
+
+def test_one_expert_is_refused(paper):
+    with pytest.raises(ConfigError, match="experts = 1"):
+        paper.case("mmoe", experts=1)

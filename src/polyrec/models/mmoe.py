@@ -9,12 +9,14 @@ Source: Ma et al. 2018, "Modeling Task Relationships in Multi-task Learning with
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
+from annotated_types import Ge
 from torch import nn
 
 from polyrec.batch import Batch, Layout, Output
 from polyrec.models.heads import by_head, checked
-from polyrec.models.inputs import Count, InputOptions, Inputs, Rate, Widths
+from polyrec.models.inputs import InputOptions, Inputs, Rate, Widths
 from polyrec.models.registry import register
 from polyrec.nn.experts import Experts
 from polyrec.nn.gates import Gates, mix
@@ -26,7 +28,7 @@ from polyrec.nn.tower import Per, Towers
 class MMoEConfig(InputOptions):
     """Options of `mmoe`."""
 
-    experts: Count = 4  # E
+    experts: Annotated[int, Ge(2)] = 4  # E; a softmax over one would say nothing
     expert_widths: Widths = (128, 64)
     tower_widths: Widths = (32,)
     towers: Per = "cell"  # a gate and a tower for each scenario x head, or for each head

@@ -1,7 +1,18 @@
 """Objectives: a model's answer and a batch in, named terms of the loss out. Importing them registers them."""
 
-from polyrec.objectives import balance, pointwise
+from polyrec.objectives import balance, counterfactual, entire_space, pointwise
 from polyrec.objectives.balance import Balancer
 from polyrec.objectives.objective import Objective, Predictions, Terms, build, names
 
-__all__ = ["Balancer", "Objective", "Predictions", "Terms", "balance", "build", "names", "pointwise"]
+__all__ = [
+    "Balancer",
+    "Objective",
+    "Predictions",
+    "Terms",
+    "balance",
+    "build",
+    "counterfactual",
+    "entire_space",
+    "names",
+    "pointwise",
+]

@@ -85,7 +85,7 @@ class RunFolder:
             write_text(self.run, to_toml(run.to_dict()))
 
     def finished(self) -> "RunFolder":
-        """This folder, once its run is known to be finished.
+        """The folder, once its run is known to be finished.
 
         Raises:
             NotReadyError: no finished run there.

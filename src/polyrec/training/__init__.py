@@ -1,6 +1,8 @@
 """Plans of stages, and the loop that runs one."""
 
+from polyrec.training.interrupt import Interrupted
 from polyrec.training.loop import Evaluation, History, train
 from polyrec.training.plan import Plan, Stage
+from polyrec.training.run import Parts, Result, run
 
-__all__ = ["Evaluation", "History", "Plan", "Stage", "train"]
+__all__ = ["Evaluation", "History", "Interrupted", "Parts", "Plan", "Result", "Stage", "run", "train"]

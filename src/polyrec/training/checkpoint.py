@@ -1,26 +1,33 @@
-"""Where a killed run goes on: one folder a generation, whole or not there."""
+"""Where a killed run goes on: one file, whole or not there."""
 
 import errno
 import json
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 
-from polyrec.atomic import whole_folder
-from polyrec.errors import NotReadyError
+from polyrec.atomic import whole_file
+from polyrec.errors import DataError, NotReadyError
 from polyrec.shapes import Tensor
 
-_PREFIX = "step-"
+VERSION = 1
+_VALUES = "polyrec"
 
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """Everything that a run needs to go on: tensors by name and plain values."""
+    """Everything that a run needs to go on: tensors by name and plain values.
+
+    Example:
+        >>> import torch
+        >>> found = Checkpoint({"weights/a": torch.ones(1), "best/a": torch.zeros(1)}, {"step": 3})
+        >>> found.part("best")
+        {'a': tensor([0.])}
+    """
 
     tensors: Mapping[str, Tensor]
     values: Mapping[str, Any]
@@ -30,46 +37,70 @@ class Checkpoint:
         return {name[len(prefix) + 1 :]: one for name, one in self.tensors.items() if name.startswith(f"{prefix}/")}
 
 
-def save(folder: Path, step: int, checkpoint: Checkpoint) -> Path:
-    """Write a generation whole, then remove the older ones.
+def save(path: Path, checkpoint: Checkpoint) -> None:
+    """Write a checkpoint in place of the one before, which stays whole until the new one is.
+
+    One safetensors file holds the tensors and, as JSON in its header, the values. It is written beside `path`,
+    synced, and renamed over it: at every moment `path` is one whole checkpoint or, before the first, none.
 
     Raises:
-        NotReadyError: the disk is full or not writable; the generation before stays as it was.
+        NotReadyError: the disk is full or not writable; the checkpoint before stays as it was.
     """
-    path = folder / f"{_PREFIX}{step:09d}"
+    text = json.dumps({"version": VERSION, **checkpoint.values}, allow_nan=False)
     try:
-        with whole_folder(path) as target:
-            tensors = {name: one.detach().cpu().contiguous().clone() for name, one in checkpoint.tensors.items()}
-            save_file(tensors, target / "tensors.safetensors")
-            (target / "state.json").write_text(json.dumps(checkpoint.values), encoding="utf-8")
+        _remove_leftovers(path)
+        with whole_file(path) as target:
+            save_file(_owned(checkpoint.tensors), target, {_VALUES: text})
     except (OSError, SafetensorError) as reason:
-        full = (isinstance(reason, OSError) and reason.errno == errno.ENOSPC) or "No space left" in str(reason)
-        remedy = "Free some space and run again with --resume" if full else "Make it writable and run with --resume"
-        raise NotReadyError(
-            f"the checkpoint of step {step} could not be written to {folder}: {reason}. {remedy}; "
-            "the checkpoint before it is intact."
-        ) from reason
-    for older in generations(folder)[:-1]:
-        shutil.rmtree(older, ignore_errors=True)
-    return path
+        raise NotReadyError(_not_written(path, reason)) from reason
 
 
-def generations(folder: Path) -> list[Path]:
-    """Complete generations, oldest first."""
-    return sorted(path for path in folder.glob(f"{_PREFIX}*") if path.is_dir())
-
-
-def latest(folder: Path) -> Checkpoint | None:
-    """The newest generation, or None where there is none.
+def load(path: Path) -> Checkpoint | None:
+    """The checkpoint at `path`, or None where there is none yet.
 
     Raises:
-        NotReadyError: it is damaged.
+        DataError: the file is damaged, or of another version of polyrec.
     """
-    found = generations(folder)
-    if not found:
+    if not path.exists():
         return None
     try:
-        values = json.loads((found[-1] / "state.json").read_text(encoding="utf-8"))
-        return Checkpoint(load_file(found[-1] / "tensors.safetensors"), values)
+        with safe_open(path, "pt") as file:
+            values = json.loads((file.metadata() or {}).get(_VALUES, "{}"))
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
     except (OSError, ValueError, SafetensorError) as reason:
-        raise NotReadyError(f"{found[-1]} is damaged: {reason}. Remove it, or start the run anew.") from reason
+        raise DataError(f"checkpoint {path} is damaged: {reason}. Remove it to start the stage anew.") from reason
+    if values.get("version") != VERSION:
+        raise DataError(
+            f"checkpoint {path} has version {values.get('version')}; this polyrec reads {VERSION}. "
+            "Resume with the polyrec that wrote it, or remove it to start the stage anew."
+        )
+    return Checkpoint(tensors, values)
+
+
+def _owned(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors on the CPU that share no memory: safetensors takes no other."""
+    found: dict[str, Tensor] = {}
+    taken: set[int] = set()
+    for name, one in tensors.items():
+        plain = one.detach().cpu().contiguous()
+        storage = plain.untyped_storage()
+        if storage.data_ptr() in taken or storage.nbytes() != plain.numel() * plain.element_size():
+            plain = plain.clone()
+        taken.add(plain.untyped_storage().data_ptr())
+        found[name] = plain
+    return found
+
+
+def _remove_leftovers(path: Path) -> None:
+    """What writers that were killed left behind."""
+    for found in path.parent.glob(f".{path.name}.*.tmp"):
+        found.unlink(missing_ok=True)
+
+
+def _not_written(path: Path, reason: Exception) -> str:
+    words = str(reason)
+    full = getattr(reason, "errno", None) == errno.ENOSPC or "code: 28" in words or "No space left" in words
+    what = "the disk is full" if full else words.rstrip(".")
+    remedy = "Free some space" if full else "Make the folder writable"
+    kept = "The checkpoint before it is intact" if path.exists() else "There is none before it"
+    return f"checkpoint {path} could not be written: {what}. {kept}. {remedy} and run again with --resume."

@@ -1,9 +1,8 @@
 """The loop: batches in, steps out. It knows no model class and no metric."""
 
-import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -12,18 +11,20 @@ from torch import nn
 
 from polyrec.batch import Batch
 from polyrec.data.loader import Position
-from polyrec.errors import ConfigError, NotReadyError
+from polyrec.errors import ConfigError
 from polyrec.objectives import Balancer, Objective
-from polyrec.shapes import Tensor
 from polyrec.training import checkpoint
+from polyrec.training.device import device
 from polyrec.training.events import Events
+from polyrec.training.interrupt import Interrupt, Interrupted
 from polyrec.training.mask import mask_ids
 from polyrec.training.optim import Optimizer
 from polyrec.training.plan import Stage
 from polyrec.training.progress import Bar, Log
-from polyrec.training.state import Place, Running
+from polyrec.training.seed import derive
+from polyrec.training.state import Best, Place, Running
 
-TELL = 50  # steps between events and looks at the losses
+TELL = 50  # steps between events, and between looks at whether the losses are numbers
 
 
 class Evaluation(NamedTuple):
@@ -53,7 +54,7 @@ class Batches(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """How a stage went."""
+    """How a stage went. `seconds`: of training, validation left out."""
 
     steps: int
     rows: int
@@ -61,7 +62,7 @@ class History:
     best_step: int
     best_score: float | None
     stopped_early: bool
-    validations: Sequence[Mapping[str, Any]] = field(default_factory=list)
+    validations: Sequence[Mapping[str, Any]] = ()
 
 
 def train(
@@ -86,17 +87,20 @@ def train(
         loader: the rows.
         evaluate: validates the model as it is.
         folder: gets events.jsonl and checkpoints/; without it nothing is kept.
-        resume: go on from the newest checkpoint in `folder`.
+        resume: go on from the stage's checkpoint in `folder`, if there is one; to weights that are the same
+            bit by bit, on one thread, as if nothing had happened.
         log: told of each validation.
 
     Raises:
-        ConfigError: the loss stopped being a number, or the device is not there.
-        NotReadyError: a checkpoint cannot be read or written.
+        ConfigError: a loss stopped being a number, or the device is not there.
+        DataError: the checkpoint is damaged, or of another model.
+        NotReadyError: a checkpoint cannot be written.
+        Interrupted: Ctrl-C or SIGTERM; a checkpoint has been written.
     """
-    return _Training(stage, model, objective, balancer, loader, evaluate, folder, log).run(resume)
+    return _Loop(stage, model, objective, balancer, loader, evaluate, folder, log).run(resume)
 
 
-class _Training:
+class _Loop:
     def __init__(
         self,
         stage: Stage,
@@ -109,18 +113,21 @@ class _Training:
         log: Log | None,
     ) -> None:
         self.stage, self.config = stage, stage.training
-        self.device = device_of(self.config.device)
+        self.device = device(self.config.device)
+        if self.config.threads is not None:
+            torch.set_num_threads(self.config.threads)
         stage.freeze(model)
-        self.model, self.objective, self.balancer = (one.to(self.device) for one in (model, objective, balancer))
-        self.loader, self.evaluate, self.folder, self.log = loader, evaluate, folder, log
-        parts: dict[str, nn.Module] = {"model": self.model, "objective": self.objective, "balancer": self.balancer}
-        optimizer = Optimizer(parts, self.config, loader.steps * self.config.epochs)
-        self.running = Running(parts, optimizer, Place(stage.name))
-        self.moving = [parameter for parameter in model.parameters() if parameter.requires_grad]
-        self.sums: dict[str, Tensor] = {}
-        self.summed = 0
+        self.model = model.to(self.device)
+        self.objective = objective.to(self.device)
+        self.balancer = balancer.to(self.device)
+        self.loader, self.evaluate, self.log = loader, evaluate, log
+        self.planned = loader.steps * self.config.epochs
+        parts = {"model": self.model, "objective": self.objective, "balancer": self.balancer}
+        self.moving = [one for part in (model, objective) for one in part.parameters() if one.requires_grad]
+        self.running = Running(parts, Optimizer(parts, self.config, self.planned), Place(stage.name))
         self.due = evaluation_steps(loader.steps, self.config.evaluations)
-        self.saved_at = time.monotonic()
+        self.kept = folder / "checkpoints" / f"{stage.name}.safetensors" if folder is not None else None
+        self.events = Events(folder / "events.jsonl") if folder is not None else None
 
     @property
     def place(self) -> Place:
@@ -128,149 +135,157 @@ class _Training:
 
     def run(self, resume: bool) -> History:
         self._begin(resume)
-        with Bar(self.log, self.loader.steps * self.config.epochs, self.place.step) as self.bar:
-            try:
-                stopped = self._epochs()
-            except KeyboardInterrupt:
-                self._save()
-                raise
-        self.running.take_best()
+        if not self.place.ended:
+            steps, epochs = self.planned, self.config.epochs
+            with Bar(self.log, self.stage.name, steps, epochs, self.place.step) as self.bar, Interrupt() as self.stop:
+                self.place.ended = self._epochs()
+            self.running.take_best()
+            self._event("end", why=self.place.ended, best_step=self.running.best.step)
+            self._save()
+            if self.stop.asked:
+                raise Interrupted(self._interrupted())
         self.model.eval()
-        best, place = self.running.best, self.place
+        place, best = self.place, self.running.best
+        early = place.ended == "patience"
         return History(
-            place.step, place.rows, place.seconds, best.step, best.score, stopped, tuple(self.running.validations)
+            place.step, place.rows, place.seconds, best.step, best.score, early, tuple(self.running.validations)
         )
 
     def _begin(self, resume: bool) -> None:
-        found = checkpoint.latest(self.folder / "checkpoints") if resume and self.folder else None
+        torch.manual_seed(derive(self.config.seed, self.stage.name))
+        found = checkpoint.load(self.kept) if resume and self.kept is not None else None
         if found is not None:
-            if found.values["place"]["stage"] != self.stage.name:
-                raise NotReadyError(f"the checkpoint is of stage {found.values['place']['stage']!r}. Start anew.")
             self.running.restore(found)
-        step = self.place.step if found is not None else None
-        self.events = Events(self.folder / "events.jsonl", step) if self.folder is not None else None
+            if self.events is not None and not self.place.ended:
+                self.events.cut(self.place.events)
+        elif self.events is not None:
+            self.place.before = self.events.begin(self.stage.name)
+        self.saved = self.mark = time.monotonic()
+        self.told = (self.place.rows, self.place.seconds)
 
-    def _epochs(self) -> bool:
-        """Train until the budget or the patience ends; whether it was the patience."""
-        while self.place.epoch < self.config.epochs:
-            if self._patience_ended() or self._epoch():
-                return True
-            place = self.place
+    def _epochs(self) -> str:
+        """Train until the budget or the patience ends; which of the two."""
+        place = self.place
+        while place.epoch < self.config.epochs:
+            if self._epoch() or self._validated():
+                return "patience"
             place.epoch, place.window, place.batch, place.epoch_step = place.epoch + 1, 0, 0, 0
-        return False
+        return "budget"
 
     def _epoch(self) -> bool:
+        """The rest of an epoch; whether the patience ended in it."""
         place = self.place
-        batches = self.loader.epoch(place.epoch, Position(place.window, place.batch))
         self.model.train()
-        self.started, self.rows_before = time.monotonic(), place.rows
-        seconds = place.seconds
-        for after, batch in batches:
+        self.mark = time.monotonic()
+        for after, batch in self.loader.epoch(place.epoch, Position(place.window, place.batch)):
             self._step(batch)
             place.window, place.batch = after.window, after.batch
             place.step, place.epoch_step, place.rows = place.step + 1, place.epoch_step + 1, place.rows + len(batch)
-            place.seconds = seconds + time.monotonic() - self.started
+            now = time.monotonic()
+            place.seconds, self.mark = place.seconds + now - self.mark, now
+            self.bar.move(place.step, place.epoch)
             if place.step % TELL == 0:
                 self._tell()
-            if place.epoch_step in self.due:
-                self._validate()
-                if self._patience_ended():
-                    return True
-            if self._save_due():
-                self._save()
+            if place.epoch_step in self.due and self._validated():
+                return True
+            self._save_if_due()
         return False
 
     def _step(self, batch: Batch) -> None:
-        config, place = self.config, self.place
-        batch = mask_ids(batch.to(self.device), config.mask_ids, (config.seed, place.step))
-        terms = self.objective(self.model(batch), batch)
-        self.balancer.backward(terms, self.moving)
-        self.running.optimizer.step(place.step)
-        for name, term in terms.items():
-            known = self.sums.get(name)
-            self.sums[name] = term.detach() if known is None else known + term.detach()
-        self.summed += 1
+        step = self.place.step
+        batch = mask_ids(batch.to(self.device), self.config.mask_ids, self.config.seed, step)
+        output = self.model(batch)
+        terms = self.objective(output, batch)
+        if step == 0 and tuple(terms) != self.balancer.terms:
+            raise ConfigError(
+                f"the objective gives terms {', '.join(terms)}, the balancer was built for "
+                f"{', '.join(self.balancer.terms)}. Build it with the objective's terms."
+            )
+        extra = torch.stack(list(output.penalties.values())).sum() if output.penalties else None
+        self.balancer.backward(terms, self.moving, step=step, extra=extra)
+        self.running.optimizer.step(step)
+        self.running.losses.add({**terms, **output.penalties})
 
-    def _tell(self) -> dict[str, float]:
-        """Mean losses since last told; refuses what is not a number."""
+    def _tell(self) -> None:
+        """Look at the losses since last told, and write them down."""
         place = self.place
-        means = {name: float(total) / max(self.summed, 1) for name, total in self.sums.items()}
-        self.sums, self.summed = {}, 0
-        for name, value in means.items():
-            if not math.isfinite(value):
-                raise ConfigError(
-                    f"the loss of term {name!r} is {value} at step {place.step}. Lower training.lr "
-                    f"(now {self.config.lr:g}) or training.table_lr (now {self.config.table_lr:g}), or set "
-                    "training.clip; `polyrec inspect` names columns with extreme values."
-                )
-        rate = (place.rows - self.rows_before) / max(time.monotonic() - self.started, 1e-9)
-        self.bar.move(place.step, place.epoch, self.config.epochs, rate, means)
-        self._event("step", losses=means, rows_per_second=round(rate), weights=self.balancer.weights())
-        return means
+        if not self.running.losses.held:
+            return
+        means = self.running.losses.means(place.step)
+        rows, seconds = place.rows - self.told[0], place.seconds - self.told[1]
+        self.told = (place.rows, place.seconds)
+        rate = rows / max(seconds, 1e-9)
+        self.bar.tell(rate, means)
+        lr = self.running.optimizer.lr(place.step - 1)
+        self._event("step", losses=means, lr=lr, rows_per_second=round(rate), weights=dict(self.balancer.weights))
 
-    def _validate(self) -> None:
+    def _validated(self) -> bool:
+        """Validate, keep the best weights, and say whether the patience has ended."""
         running, place = self.running, self.place
-        if self.summed:
-            self._tell()
-        found = self.evaluate()
+        self._tell()
+        self.model.eval()
+        with torch.no_grad():
+            found = self.evaluate()
         self.model.train()
-        best = running.best
-        better = found.score is not None and (best.score is None or found.score > best.score)
+        best, score = running.best, found.score
+        better = score is not None and (best.score is None or score > best.score)
         if better or best.score is None:
-            best.score, best.step, best.waited = found.score, place.step, 0
+            best.score, best.step, best.waited = score, place.step, 0
             running.keep_best()
         else:
             best.waited += 1
-        line = {"step": place.step, "epoch": place.epoch, "score": found.score, "cells": dict(found.cells)}
+        line = {"step": place.step, "epoch": place.epoch, "score": score, "cells": dict(found.cells)}
         running.validations.append(line)
-        self._event("evaluation", score=found.score, cells=dict(found.cells), best=better)
-        shown = "undefined" if found.score is None else f"{found.score:.4f}"
-        words = "the best so far" if better else f"best {best.score:.4f} at step {best.step}" if best.score else ""
-        self.bar.note(
-            f"epoch {place.epoch + 1}, step {place.step:,}: validation {shown} ({words}), "
-            f"{place.rows / max(place.seconds, 1e-9):,.0f} rows/s"
-        )
+        self._event("evaluation", score=score, metric=self.config.metric, cells=dict(found.cells), best=better)
+        self.bar.note(_words(place, score, better, best), best.score)
+        self.mark = time.monotonic()
+        return best.waited >= self.config.patience
 
-    def _patience_ended(self) -> bool:
-        return self.running.best.waited >= self.config.patience
-
-    def _save_due(self) -> bool:
-        if self.folder is None:
-            return False
-        by_step = self.config.checkpoint_steps is not None and self.place.step % self.config.checkpoint_steps == 0
-        return by_step or time.monotonic() - self.saved_at > 60 * self.config.checkpoint_minutes
+    def _save_if_due(self) -> None:
+        every, place = self.config.checkpoint_steps, self.place
+        if self.stop.asked:
+            self._save()
+            raise Interrupted(self._interrupted())
+        late = time.monotonic() - self.saved > 60 * self.config.checkpoint_minutes
+        if self.kept is not None and (late or (every is not None and place.step % every == 0)):
+            self._save()
 
     def _save(self) -> None:
-        if self.folder is not None:
-            checkpoint.save(self.folder / "checkpoints", self.place.step, self.running.checkpoint())
-            self.saved_at = time.monotonic()
+        if self.kept is None or self.events is None:
+            return
+        if not self.running.losses.finite():
+            self._tell()
+        self.place.events = self.events.size()
+        checkpoint.save(self.kept, self.running.checkpoint())
+        self.saved = self.mark = time.monotonic()
+
+    def _interrupted(self) -> str:
+        where = f"stopped at step {self.place.step:,} of {self.planned:,} of stage {self.stage.name!r}"
+        if self.kept is None:
+            return f"{where}; nothing was kept, since no folder was given."
+        return f"{where}; {self.kept} has everything. Run again with --resume to go on."
 
     def _event(self, kind: str, **values: Any) -> None:
         if self.events is not None:
             place = self.place
-            self.events.add(
-                kind, stage=place.stage, epoch=place.epoch, step=place.step, total_step=place.step, **values
-            )
+            total = place.before + place.step
+            self.events.add(kind, stage=place.stage, epoch=place.epoch, step=place.step, total_step=total, **values)
+
+
+def _words(place: Place, score: float | None, better: bool, best: Best) -> str:
+    shown = "undefined" if score is None else f"{score:.4f}"
+    known = "none defined yet" if best.score is None else f"best {best.score:.4f} at step {best.step:,}"
+    rate = place.rows / max(place.seconds, 1e-9)
+    compared = "best so far" if better else known
+    return f"epoch {place.epoch + 1}, step {place.step:,}: validation {shown} ({compared}), {rate:,.0f} rows/s"
 
 
 def evaluation_steps(steps: int, evaluations: int) -> frozenset[int]:
-    """After which steps of an epoch to validate: evenly spread, the last one at its end.
+    """After which steps of an epoch to validate, beside its end: evenly spread.
 
     Example:
         >>> sorted(evaluation_steps(10, 3))
-        [3, 7, 10]
+        [3, 7]
     """
-    return frozenset(max(1, round(steps * part / evaluations)) for part in range(1, evaluations + 1))
-
-
-def device_of(name: str) -> torch.device:
-    """The device of that name.
-
-    Raises:
-        ConfigError: no such device here.
-    """
-    known = ["cpu", *(f"cuda:{place}" for place in range(torch.cuda.device_count()))]
-    wanted = "cuda:0" if name == "cuda" else name
-    if wanted not in known:
-        raise ConfigError(f"training.device = {name!r} is not here. Known: {', '.join(known)}. Use --device cpu.")
-    return torch.device(wanted)
+    spread = {round(steps * part / evaluations) for part in range(1, evaluations)}
+    return frozenset(spread - {0, steps})

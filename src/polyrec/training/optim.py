@@ -119,11 +119,8 @@ def _tables(parts: Mapping[str, nn.Module]) -> tuple[set[int], set[int]]:
 def _adam(dense: Mapping[str, nn.Parameter], tables: set[int], config: TrainingConfig) -> torch.optim.Adam | None:
     groups: dict[float, list[nn.Parameter]] = {}
     for name, one in dense.items():
-        if id(one) in tables:
-            decay = config.table_decay
-        else:
-            decay = config.weight_decay if name.startswith("model.") else 0.0
-        groups.setdefault(decay, []).append(one)
+        own = config.weight_decay if name.startswith("model.") else 0.0
+        groups.setdefault(config.table_decay if id(one) in tables else own, []).append(one)
     if not groups:
         return None
     made = [{"params": params, "weight_decay": decay} for decay, params in groups.items()]

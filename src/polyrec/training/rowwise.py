@@ -9,6 +9,8 @@ from torch.nn import functional
 from polyrec.errors import ConfigError
 from polyrec.shapes import Float, Int, Tensor
 
+_NARROW = 2**31
+
 
 class RowwiseAdagrad:
     """Adagrad with one accumulator a row, on the sparse gradients of embedding tables.
@@ -63,8 +65,10 @@ class RowwiseAdagrad:
                     f"table {name!r} has a dense gradient: row-wise Adagrad takes sparse ones. "
                     "Build the model with sparse tables, or set [training] tables = 'dense'."
                 )
-            rows, gradient = summed(weight.grad._indices()[0], weight.grad._values())
-            self._update(weight, self.sums[name], rows, gradient, self.lr * scale)
+            ids = weight.grad._indices()[0]
+            if weight.shape[0] < _NARROW:
+                ids = ids.to(torch.int32)  # sorts twice as fast
+            self._update(weight, self.sums[name], *summed(ids, weight.grad._values()), self.lr * scale)
 
     def _update(
         self, weight: nn.Parameter, sums: Tensor, rows: Int[Tensor, "K"], gradient: Float[Tensor, "K D"], lr: float
@@ -91,6 +95,6 @@ def summed(ids: Int[Tensor, "V"], gradients: Float[Tensor, "V D"]) -> tuple[Int[
     torch.ne(ordered[1:], ordered[:-1], out=first[1:])
     starts = first.nonzero()[:, 0].to(order.dtype)
     if len(ids) == 0:
-        return ordered, gradients
+        return ordered.long(), gradients
     sums = functional.embedding_bag(order, gradients, starts, mode="sum")
-    return ordered[starts], sums
+    return ordered[starts].long(), sums

@@ -1,13 +1,16 @@
 """Everything of a running stage that a checkpoint keeps."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import torch
 from torch import nn
 
+from polyrec.errors import DataError, NotReadyError
 from polyrec.shapes import Tensor
 from polyrec.training.checkpoint import Checkpoint
+from polyrec.training.losses import Losses
 from polyrec.training.optim import Optimizer
 
 
@@ -16,13 +19,16 @@ class Place:
     """How far a stage has come. `window` and `batch` name the batch that comes next."""
 
     stage: str
+    before: int = 0  # steps of the stages before
     epoch: int = 0
     window: int = 0
     batch: int = 0
     step: int = 0  # in the stage
-    epoch_step: int = 0
-    seconds: float = 0.0
+    epoch_step: int = 0  # in the epoch
+    seconds: float = 0.0  # of training, validation left out
     rows: int = 0
+    events: int = 0  # bytes of events told so far
+    ended: str = ""  # "budget" or "patience" once the stage is over
 
 
 @dataclass(slots=True)
@@ -39,11 +45,12 @@ class Best:
 class Running:
     """A stage under way: parts that learn, and where they are."""
 
-    parts: dict[str, nn.Module]  # model, objective, balancer
+    parts: Mapping[str, nn.Module]  # model, objective, balancer
     optimizer: Optimizer
     place: Place
     best: Best = field(default_factory=Best)
     validations: list[dict[str, Any]] = field(default_factory=list)
+    losses: Losses = field(default_factory=Losses)
 
     def keep_best(self) -> None:
         """Copy the weights as they are now."""
@@ -55,29 +62,68 @@ class Running:
             self._load(self.best.weights)
 
     def checkpoint(self) -> Checkpoint:
-        """Weights, optimizer, best weights, random state and place."""
+        """Weights, optimizer, best weights, random state and place; of a stage that has ended the weights alone."""
         tensors = {f"weights/{name}": one for name, one in self._weights().items()}
-        tensors |= {f"best/{name}": one for name, one in self.best.weights.items()}
-        tensors |= {f"optimizer/{name}": one for name, one in self.optimizer.state().items()}
-        tensors["random/torch"] = torch.get_rng_state()
+        if not self.place.ended:
+            tensors |= {f"best/{name}": one for name, one in self.best.weights.items()}
+            tensors |= {f"optimizer/{name}": one for name, one in self.optimizer.state().items()}
+            tensors |= {f"random/{name}": one for name, one in _random().items()}
+            if self.losses.held:
+                tensors["losses/held"] = torch.stack(self.losses.held)
         best = {"score": self.best.score, "step": self.best.step, "waited": self.best.waited}
-        return Checkpoint(tensors, {"place": asdict(self.place), "best": best, "validations": self.validations})
+        values = {"place": asdict(self.place), "best": best, "validations": self.validations}
+        return Checkpoint(tensors, {**values, "losses": list(self.losses.names)})
 
-    def restore(self, checkpoint: Checkpoint) -> None:
-        """Take back what `checkpoint` gave."""
-        self._load(checkpoint.part("weights"))
-        self.optimizer.restore(checkpoint.part("optimizer"))
-        self.best = Best(**checkpoint.values["best"], weights=checkpoint.part("best"))
-        self.validations = list(checkpoint.values["validations"])
-        self.place = Place(**checkpoint.values["place"])
-        torch.set_rng_state(checkpoint.tensors["random/torch"])
+    def restore(self, found: Checkpoint) -> None:
+        """Take back what `checkpoint` gave.
+
+        Raises:
+            DataError: it belongs to another model.
+            NotReadyError: it belongs to another stage.
+        """
+        stage = found.values["place"]["stage"]
+        if stage != self.place.stage:
+            raise NotReadyError(
+                f"the checkpoint is of stage {stage!r}, not {self.place.stage!r}. Start in a new folder."
+            )
+        self._load(found.part("weights"))
+        self.best = Best(**found.values["best"], weights=found.part("best"))
+        self.validations = list(found.values["validations"])
+        self.place = Place(**found.values["place"])
+        self.losses.names = tuple(found.values["losses"])
+        if not self.place.ended:
+            self.optimizer.load(found.part("optimizer"))
+            _set_random(found.part("random"))
+            held = found.part("losses").get("held")
+            self.losses.held = list(held) if held is not None else []
 
     def _weights(self) -> dict[str, Tensor]:
         return {
             f"{part}/{name}": one for part, module in self.parts.items() for name, one in module.state_dict().items()
         }
 
-    def _load(self, weights: dict[str, Tensor]) -> None:
+    def _load(self, weights: Mapping[str, Tensor]) -> None:
         for part, module in self.parts.items():
             start = f"{part}/"
-            module.load_state_dict({name[len(start) :]: one for name, one in weights.items() if name.startswith(start)})
+            mine = {name[len(start) :]: one for name, one in weights.items() if name.startswith(start)}
+            try:
+                module.load_state_dict(mine)
+            except RuntimeError as reason:
+                raise DataError(
+                    f"the checkpoint does not fit this {part}: {reason}. "
+                    "Resume with the run file that the run was started with."
+                ) from reason
+
+
+def _random() -> dict[str, Tensor]:
+    """The states that dropout draws from."""
+    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+    return {"cpu": torch.get_rng_state(), **{f"cuda:{place}": one for place, one in enumerate(cuda)}}
+
+
+def _set_random(states: Mapping[str, Tensor]) -> None:
+    for name, one in states.items():
+        if name == "cpu":
+            torch.set_rng_state(one)
+        elif torch.cuda.is_available() and int(name.partition(":")[2]) < torch.cuda.device_count():
+            torch.cuda.set_rng_state(one, name)

@@ -73,6 +73,12 @@ def test_cells_know_scenarios_apart_from_the_pooled_and_the_mean_rows():
     assert cells.totals == ("*", "macro")
 
 
+def test_metrics_that_are_not_known_here_come_last_under_their_own_name():
+    cells = Cells.of([row("a", BUY, "ndcg@10"), row("a", BUY, "pcoc"), row("a", BUY)])
+    assert cells.metrics == ("auc", "pcoc", "ndcg@10")
+    assert "ndcg@10 of 1 scenario and 1 target" in heat.heat_map(cells, "ndcg@10")
+
+
 def test_a_single_scenario_has_no_totals_beside_it():
     assert Cells.of([row("home", BUY), row("*", BUY), row("macro", BUY)]).totals == ()
 

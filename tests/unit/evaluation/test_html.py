@@ -214,12 +214,6 @@ def test_a_page_of_nothing_says_so():
     assert "There is no report yet" in read(render_overview([]))
 
 
-def test_metrics_that_the_page_does_not_know_are_shown_under_their_own_name():
-    found = report()
-    found["cells"].append(row("home", metric="ndcg@10", value=0.31))
-    assert "ndcg@10" in read(render(found))
-
-
 def test_the_page_of_a_measured_report_holds_its_numbers(world):
     found = Report.build(world(), recipe="true", split="test", run={"seconds": 1.0})
     words = read(render(found.to_dict()))
@@ -257,6 +251,14 @@ def test_several_comparisons_share_one_page(world, noisy):
     assert "2 models" in words
     assert "rough, cell by cell" in words
     assert page.count("<script") == 1
+
+
+def test_an_interval_without_zero_that_is_no_verdict_is_explained():
+    one = {**row("*"), "baseline": 0.8, "other": 0.81, "difference": 0.01, "verdict": "cannot be told"}
+    told = read(render_comparison({"baseline": "a", "other": "b", "differences": [one | {"low": 0.001, "high": 0.02}]}))
+    assert "+0.0100 (+0.0010 to +0.0200), which chance may give when this many are looked at." in told
+    told = read(render_comparison({"baseline": "a", "other": "b", "differences": [one | {"low": -0.1, "high": 0.2}]}))
+    assert "which cannot be told from none" in told
 
 
 def test_a_comparison_without_cells_says_so():

@@ -72,3 +72,8 @@ def test_nan_logits_are_refused():
     for metric in (ece, pcoc):
         with pytest.raises(DataError, match="1 of 1 scores are NaN"):
             metric(np.array([np.nan]), flags("1"))
+
+
+def test_a_group_of_equal_scores_goes_to_the_bin_of_its_middle():
+    logits = np.concatenate([np.linspace(-2, -1, 30), np.zeros(60), np.linspace(1, 2, 10)])
+    assert reliability(logits, np.arange(100) % 2 == 0, bins=2).rows.tolist() == [30, 70]

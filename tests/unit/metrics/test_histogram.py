@@ -65,3 +65,8 @@ def test_a_state_of_another_length_is_refused():
         DataError, match=r"the state has shape \(3,\); a histogram's has \(131074,\)\. Pass its `state`"
     ):
         Histogram.from_state(np.zeros(3))
+
+
+def test_rows_of_one_bin_tie():
+    found = filled(np.array([1.0, 1.0 + 1e-6]), np.array([False, True]))
+    assert (found.auc.value, found.error) == (0.5, 0.5)

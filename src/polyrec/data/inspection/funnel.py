@@ -74,12 +74,26 @@ def find_outcomes(outcomes: Mapping[str, str]) -> Iterator[Finding]:
         yield Finding("other_outcome", severity, (name,), said)
 
 
-def undeclared_outcomes(columns: Sequence[Column], tasks: Sequence[Task], counts: Counts) -> dict[str, str]:
+def find_implying(features: Sequence[str], tasks: Sequence[Task], counts: Counts) -> Iterator[Finding]:
+    """0/1 features that are 1 only where a label is: outcomes themselves, however seldom they happen."""
+    for name in features:
+        label = next((one.label for one in tasks if name in counts.positives and counts.implies(name, one.label)), None)
+        if label is not None:
+            said = (
+                f"{name} looks known only after {label}: it is 1 in {counts.positives[name]:,} rows, every one of them "
+                f"with {label} = 1. Leave it out unless you are sure that it is known when the row is shown."
+            )
+            yield Finding("after_outcome", "warning", (name, label), said, 1.0)
+
+
+def undeclared_outcomes(
+    columns: Sequence[Column], features: Sequence[str], tasks: Sequence[Task], counts: Counts
+) -> dict[str, str]:
     """0/1 columns that a schema leaves out and that happen only with one of its labels."""
     labels = [task.label for task in tasks]
     found = {}
     for column in columns:
-        if column.name in labels or column.name not in counts.positives:
+        if column.name in labels or column.name in features or column.name not in counts.positives:
             continue
         parent = next((label for label in labels if counts.implies(column.name, label)), None)
         if parent is not None:

@@ -112,7 +112,9 @@ def _inferred(paths: tuple[str, ...], columns: tuple[Column, ...], log: Log) -> 
     coded = leaks.code_columns(log.sample, beside)
     features = choose_features(columns, keys.keys, taken, log, coded)
     candidates = [feature.name for feature in features.features]
-    found = list(_findings(columns, candidates, beside, keys.keys, labels.tasks, labels.counts, log, coded))
+    found = list(
+        _findings(columns, candidates, beside, keys.keys, labels.tasks, _count(columns, labels.tasks, log), log, coded)
+    )
     duplicates = list(quality.find_duplicates(features.features, coded, keys.keys, log))
     found += [finding for _, finding in duplicates] + list(funnel.find_outcomes(labels.outcomes))
     excluded = outcomes | dict(features.excluded)
@@ -144,10 +146,9 @@ def _checked(paths: tuple[str, ...], columns: tuple[Column, ...], log: Log, sche
     names_left = {task.name for task in tasks}
     tasks = tuple(task for task in tasks if task.after is None or task.after in names_left)
     features = [feature.name for feature in schema.features]
-    undeclared = [name for name in binary if name not in features]
-    counts = count(log, undeclared)
+    counts = _count(columns, tasks, log)
     labels = [task.label for task in schema.tasks]
-    outcomes = funnel.undeclared_outcomes(columns, schema.tasks, counts) if tasks else {}
+    outcomes = funnel.undeclared_outcomes(columns, features, tasks, counts)
     beside = [one.name for one in columns if one.name not in labels and one.name not in outcomes and not one.constant]
     coded = leaks.code_columns(log.sample, beside)
     found = list(_findings(columns, features, beside, schema.keys, tasks, counts, log, coded))
@@ -176,6 +177,8 @@ def _findings(
     """What does not depend on whether the schema was inferred or given."""
     found = list(leaks.find_leaks(leaks.ask(tasks, log), candidates, beside, log, coded))
     told = {finding.columns[0] for finding in found}
+    found += funnel.find_implying([name for name in candidates if name not in told], tasks, counts)
+    told |= {finding.columns[0] for finding in found}
     rest = [name for name in candidates if name not in told]
     found += period.find_whole_period(columns, rest, keys, tasks, log)
     found += funnel.find_orphans(tasks, counts)
@@ -185,6 +188,10 @@ def _findings(
     found += quality.find_repeated(log)
     found += quality.find_time(columns, keys)
     return found
+
+
+def _count(columns: Sequence[Column], tasks: Sequence[Task], log: Log) -> Counts:
+    return count(log, [column.name for column in columns if column.binary], [task.label for task in tasks])
 
 
 def _cell_findings(counted: Sequence[CellCount], tasks: Sequence[Task], log: Log) -> list[Finding]:

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import permutations
 
 import polars as pl
 
@@ -18,7 +17,7 @@ CHANCE = 1e-6  # of a child always meeting its parent by luck, below which it is
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """Of 0/1 columns over every row: positives, observed rows, and pairs (child, parent) of which only one is 1."""
+    """Of 0/1 columns over every row: observed rows, positives, and rows of a child without one of the labels."""
 
     observed: Mapping[str, int]
     positives: Mapping[str, int]
@@ -39,24 +38,29 @@ class ChosenLabels:
     tasks: tuple[Task, ...]
     outcomes: Mapping[str, str]  # column -> why it is neither task nor feature
     guessed: bool
-    counts: Counts
 
 
-def count(log: Log, binary: Sequence[str]) -> Counts:
-    """Count 0/1 columns and their pairs in one pass; null and NaN take no part."""
+def count(log: Log, binary: Sequence[str], labels: Sequence[str]) -> Counts:
+    """Count 0/1 columns, and each of them against each label, in one pass; null and NaN take no part.
+
+    Args:
+        log: every row of it is read.
+        binary: 0/1 columns, the labels among them.
+        labels: the possible parents.
+    """
     if not binary:
         return Counts({}, {}, {})
     one = {name: pl.col(name).cast(pl.Float64) == 1.0 for name in binary}
     zero = {name: pl.col(name).cast(pl.Float64) == 0.0 for name in binary}
     wanted = [one[name].sum().alias(f"1 {name}") for name in binary]
     wanted += [zero[name].sum().alias(f"0 {name}") for name in binary]
-    pairs = list(permutations(range(len(binary)), 2))
-    wanted += [(one[binary[i]] & zero[binary[j]]).sum().alias(f"{i} {j} pair") for i, j in pairs]
+    pairs = [(child, parent) for child in binary for parent in labels if child != parent]
+    wanted += [(one[child] & zero[parent]).sum().alias(f"pair {at}") for at, (child, parent) in enumerate(pairs)]
     found = log.collect(wanted).row(0, named=True)
     return Counts(
         observed={name: found[f"1 {name}"] + found[f"0 {name}"] for name in binary},
         positives={name: found[f"1 {name}"] for name in binary},
-        without={(binary[i], binary[j]): found[f"{i} {j} pair"] for i, j in pairs},
+        without={pair: found[f"pair {at}"] for at, pair in enumerate(pairs)},
     )
 
 
@@ -76,18 +80,16 @@ def choose_labels(columns: Sequence[Column], log: Log) -> ChosenLabels:
             f"no column can be a label: {', '.join(binary) or 'none'} hold 0 and 1, and no name tells an outcome "
             "(click, buy, is_...). Add a 0/1 column of what happened, or check the log against a schema with [[tasks]]."
         )
-    beside = [name for name in trailing if name not in chosen] if named else []
-    counts = count(log, [name for name in binary if name in chosen or name in beside or name in trailing])
+    after_named = trailing[min((trailing.index(name) for name in named if name in trailing), default=len(trailing)) :]
+    beside = [name for name in after_named if name not in chosen]
+    counts = count(log, [*chosen, *beside], chosen)
     outcomes = {name: _beside(name, chosen, counts) for name in beside}
-    alive = [name for name in chosen if 0 < counts.positives.get(name, 1) < counts.observed.get(name, 2)]
-    if not set(chosen) <= set(counts.positives):
-        counts = count(log, [*counts.positives, *(name for name in chosen if name not in counts.positives)])
-        alive = [name for name in chosen if 0 < counts.positives[name] < counts.observed[name]]
+    alive = [name for name in chosen if 0 < counts.positives[name] < counts.observed[name]]
     for name in chosen:
         if alive and name not in alive:
             outcomes[name] = "a label of one class only"
     kept = alive or chosen
-    return ChosenLabels(_funnel(kept, counts), outcomes, guessed, counts)
+    return ChosenLabels(_funnel(kept, counts), outcomes, guessed)
 
 
 def _trailing(columns: Sequence[Column]) -> list[str]:

@@ -27,7 +27,7 @@ def find_empty(columns: Sequence[Column], features: Sequence[str], log: Log) -> 
         name = (column.name,)
         if column.nulls == column.rows:
             yield Finding("constant", "warning", name, f"{column.name} is null in every row. Leave it out.", 1.0)
-        elif column.constant and not column.nulls:
+        elif column.constant:
             said = f"{column.name} is {column.low!r} in every row. Leave it out: nothing can be learned from it."
             yield Finding("constant", "warning", name, said, 1.0)
         elif column.name in features:
@@ -88,7 +88,8 @@ def _same(first: Coded, second: Coded, kind: str) -> bool:
         return False
     if first.order is None or second.order is None or kind != "numeric":
         return first.distinct <= len(first.codes) / 2  # two columns that name rows say nothing of each other
-    return np.array_equal(first.order, second.order) or np.array_equal(first.order, second.order.max() - second.order)
+    falling = second.order.max() + 1 - second.order
+    return np.array_equal(first.order, second.order) or np.array_equal(first.order, falling)
 
 
 def _equal(first: str, second: str, log: Log) -> bool:

@@ -44,8 +44,8 @@ class Column:
 
     @property
     def constant(self) -> bool:
-        """Whether there is at most one value besides null."""
-        return self.distinct is not None and self.distinct <= 1
+        """Whether every row holds the same; null beside a value tells rows apart."""
+        return self.distinct == 0 or (self.distinct == 1 and not self.nulls and not self.nans)
 
     @property
     def is_number(self) -> bool:

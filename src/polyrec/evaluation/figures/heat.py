@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from polyrec.evaluation.figures.cells import FEW, Cells, Reading
 from polyrec.evaluation.figures.markup import Markup, join, scrolled, tag
 from polyrec.evaluation.figures.palette import STEPS, step
-from polyrec.evaluation.figures.wording import LOWER_IS_BETTER, count, reading, scenario, short, space, title
+from polyrec.evaluation.figures.wording import LOWER_IS_BETTER, count, plural, reading, scenario, short, space, title
 from polyrec.schema import Target
 
 _LEAST_RANGE = {"auc": 0.1, "gauc": 0.1, "ne": 0.1}
@@ -56,7 +56,7 @@ def heat_map(cells: Cells, metric: str) -> Markup:
     totals = [_row(cells, name, columns, metric, None, dense=False) for name in cells.totals]
     body = [_row(cells, name, columns, metric, shades, dense=dense) for name in names]
     head = tag("tr", tag("th", "Scenario", scope="col"), *map(_heading, columns))
-    caption = f"{title(metric)} of {len(names):,} scenarios and {len(columns)} targets"
+    caption = f"{title(metric)} of {plural(len(names), 'scenario')} and {plural(len(columns), 'target')}"
     table = tag(
         "table",
         tag("caption", caption, class_="unseen"),

@@ -87,10 +87,16 @@ def _tile(words: str, style: str, found: Sequence[Change], of: int, metric: str)
 def _sentence(one: Change) -> str:
     if one.difference is None:
         return f"{title(one.metric)} of {one.cell}: undefined ({one.note or 'no reason given'})."
-    doubt = ", which cannot be told from none" if one.verdict == "cannot be told" else f": {one.verdict}"
+    doubt = f", {_doubt(one)}" if one.verdict == "cannot be told" else f": {one.verdict}"
     bounds = f" ({signed(one.low)} to {signed(one.high)})" if one.low is not None else ""
     values = f"from {reading(one.metric, one.before)} to {reading(one.metric, one.after)}"
     return f"{title(one.metric)} of {one.cell} went {values}: {signed(one.difference)}{bounds}{doubt}."
+
+
+def _doubt(one: Change) -> str:
+    if one.low is not None and one.high is not None and not one.low <= 0 <= one.high:
+        return "which chance may give when this many are looked at"
+    return "which cannot be told from none"
 
 
 def _metric(changes: Sequence[Change], metric: str) -> Markup:

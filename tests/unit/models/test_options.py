@@ -1,0 +1,30 @@
+import pytest
+
+from polyrec.models import build, names
+from polyrec.testing import CHECKS, Subject
+
+VARIANTS = [(name, {"numeric": "piecewise", "tables": "dense", "dropout": 0.1}) for name in names()] + [
+    ("shared_bottom", {"towers": "task", "tower_widths": ()}),
+    ("mmoe", {"towers": "task", "experts": 2}),
+    ("ple", {"towers": "task", "levels": 2, "head_experts": 2}),
+    ("ple", {"levels": 3, "expert_widths": (16,)}),
+    ("single", {"widths": ()}),
+    ("star", {"widths": (), "aux_widths": ()}),
+    ("pepnet", {"widths": (), "prior": ("user", "brand", "scenario")}),
+]
+
+
+@pytest.mark.parametrize(("name", "options"), VARIANTS, ids=[f"{one[0]}-{'-'.join(one[1])}" for one in VARIANTS])
+@pytest.mark.parametrize(
+    "rule",
+    ["one_logit_per_row_and_head", "same_score_in_any_company_and_order", "every_parameter_learns"],
+)
+def test_models_keep_the_contract_with_other_options(name, options, rule):
+    CHECKS[rule](Subject(name, lambda layout, heads: build(name, layout, heads, options)))
+
+
+@pytest.mark.parametrize("name", names())
+def test_piecewise_numbers_export_too(name):
+    CHECKS["exports_with_dynamic_rows"](
+        Subject(name, lambda layout, heads: build(name, layout, heads, {"numeric": "piecewise", "dim": 4}))
+    )
