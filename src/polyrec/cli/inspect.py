@@ -34,5 +34,5 @@ def run(
     found = inspect(expand(data), Schema.load(schema) if schema else None, sample=sample, seed=seed)
     render(found, Console())
     if out is not None:
-        write_text(out, found.schema.to_toml())
+        write_text(out, found.to_toml())
         log(f"schema: {out}")

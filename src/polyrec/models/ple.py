@@ -62,7 +62,7 @@ class _Level(nn.Module):
         shared: Float[Tensor, "N I"],
         hidden: Float[Tensor, "N E H"],
         route: Route | Whole,
-    ) -> tuple[Float[Tensor, "T N H"], Float[Tensor, "N H"]]:
+    ) -> tuple[Float[Tensor, "T N H"], Float[Tensor, "N _"]]:
         """Each head's stream and the shared one, from those that came in and the experts' answers to them."""
         share = self.gates(own, route)  # [N, T, own + shared]
         place = self.own.expand(share.shape[0], -1, -1)

@@ -98,7 +98,7 @@ class FusedEmbedding(nn.Module):
 
     def forward(
         self, ids: Int[Tensor, "B F"], fields: Sequence[int], copy: Int[Tensor, "B"] | None = None
-    ) -> list[Float[Tensor, "B FD"]]:
+    ) -> list[Float[Tensor, "B _"]]:
         """Rows of the ids, one tensor for each width; column f of `ids` belongs to `fields[f]`."""
         parts = []
         for dim, members in self.groups(fields).items():
@@ -112,11 +112,11 @@ class FusedEmbedding(nn.Module):
 
     def pooled(
         self,
-        bags: Sequence[tuple[Int[Tensor, "V"], Int[Tensor, "B1"]]],
+        bags: Sequence[tuple[Int[Tensor, "_"], Int[Tensor, "_"]]],
         fields: Sequence[int],
-        rows: int,
+        rows: int | torch.SymInt,
         copy: Int[Tensor, "B"] | None = None,
-    ) -> list[Float[Tensor, "B FD"]]:
+    ) -> list[Float[Tensor, "B _"]]:
         """Means of the sequences of `rows` rows, one tensor for each width; bag f belongs to `fields[f]`."""
         parts = []
         for dim, members in self.groups(fields).items():
@@ -130,7 +130,7 @@ class FusedEmbedding(nn.Module):
             parts += self._means(self.tables[str(dim)], chosen, rows)
         return parts
 
-    def _means(self, table: nn.Module, bags: list[tuple[Tensor, Tensor]], rows: int) -> list[Tensor]:
+    def _means(self, table: nn.Module, bags: list[tuple[Tensor, Tensor]], rows: int | torch.SymInt) -> list[Tensor]:
         assert isinstance(table, Table)
         if torch.compiler.is_exporting():
             return [_open_mean(table(values), offsets, rows) for values, offsets in bags]
@@ -148,12 +148,14 @@ class FusedEmbedding(nn.Module):
         return torch.tensor([self.starts[field] for field in fields], dtype=self.kind, device=device)
 
 
-def _owners(offsets: Int[Tensor, "B1"], values: int) -> Int[Tensor, "V"]:
+def _owners(offsets: Int[Tensor, "B1"], values: int | torch.SymInt) -> Int[Tensor, "V"]:
     """The row that each value of a sequence belongs to."""
     return torch.searchsorted(offsets, torch.arange(values, dtype=offsets.dtype, device=offsets.device), right=True) - 1
 
 
-def _open_mean(values: Float[Tensor, "V D"], offsets: Int[Tensor, "B1"], rows: int) -> Float[Tensor, "B D"]:
+def _open_mean(
+    values: Float[Tensor, "V D"], offsets: Int[Tensor, "B1"], rows: int | torch.SymInt
+) -> Float[Tensor, "B D"]:
     """`Table.mean` without a shape that is computed from another: an exported program then takes any B."""
     row = _owners(offsets, values.shape[0])
     total = values.new_zeros(rows, values.shape[1]).index_add(0, row, values)

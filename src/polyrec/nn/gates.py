@@ -71,9 +71,12 @@ class GateUnit(nn.Module):
         (torch.Size([5, 4]), True)
     """
 
-    def __init__(self, width_in: int, width: int, width_out: int) -> None:
+    def __init__(self, width_in: int, width: int, width_out: int, *, neutral: bool = False) -> None:
         super().__init__()
         self.first, self.last = nn.Linear(width_in, width), nn.Linear(width, width_out)
+        if neutral:  # starts as the factor 1 everywhere
+            nn.init.zeros_(self.last.weight)
+            nn.init.zeros_(self.last.bias)
 
     def forward(self, x: Float[Tensor, "B I"]) -> Float[Tensor, "B O"]:
         """Factors in (0, 2)."""

@@ -56,7 +56,8 @@ def test_a_sound_log_gives_no_warning(look):
 
 
 @pytest.mark.parametrize("copy", [
-    pl.col("click"), 1 - pl.col("click"), pl.col("click") * 7.5, pl.when(pl.col("click") == 1).then(pl.lit("a")).otherwise(pl.lit("b")),
+    pl.col("click"), 1 - pl.col("click"), pl.col("click") * 7.5,
+    pl.when(pl.col("click") == 1).then(pl.lit("a")).otherwise(pl.lit("b")),
     pl.when(pl.int_range(pl.len()) % 1000 == 0).then(1 - pl.col("click")).otherwise("click"),
 ], ids=["itself", "turned", "scaled", "in words", "with a few errors"])  # fmt: skip
 def test_a_copy_of_a_label_is_an_error_and_left_out(look, copy):
@@ -361,6 +362,20 @@ def test_scenarios_that_schema_and_log_do_not_share_are_named(look):
     found = look(log(), schema)
     assert "'feed'" in told(found, "unknown_scenario")[0].message
     assert "'shop'" in told(found, "absent_scenario")[0].message
+
+
+def test_rows_without_a_scenario_are_an_error(look):
+    found = look(log().with_columns(tab=pl.when(pl.int_range(pl.len()) > 7).then("tab")))
+    finding = told(found, "scenario_null")[0]
+    assert (finding.severity, finding.value) == ("error", 8)
+    assert found.schema.scenarios == ("feed", "home")
+
+
+def test_tasks_whose_ancestors_are_no_labels_are_left_uncounted(look):
+    tasks = (Task("click", "x"), Task("buy", "click", after="click"), Task("again", "buy", after="buy"))
+    found = look(log(), Schema(Keys("tab"), (Feature("colour", "categorical"),), tasks))
+    assert told(found, "label_values")[0].columns == ("x",)
+    assert found.cells == ()
 
 
 # time

@@ -7,6 +7,8 @@ import pytest
 from polyrec.data.inspection import inspect
 from polyrec.schema import Keys, Schema, Task
 
+pytestmark = pytest.mark.slow
+
 DATA = Path(__file__).parents[3].parent / "shared" / "data"
 HOTEL = DATA / "hotel_bookings" / "bookings.parquet"
 JOURNEY = DATA / "complete_journey" / "impressions_small.parquet"

@@ -49,12 +49,19 @@ def count_cells(log: Log, scenario: str, tasks: Sequence[Task]) -> tuple[CellCou
         inside = pl.lit(True) if target.space == ALL else labels[target.space] == 1.0
         wanted.append((label.is_not_null() & inside).sum().alias(f"rows {target.name}"))
         wanted.append(((label == 1.0) & inside).sum().alias(f"positives {target.name}"))
-    found = log.collect(wanted, by=[scenario]).sort(["_rows", scenario], descending=[True, False])
+    found = log.collect(wanted, by=[scenario]).drop_nulls(scenario).sort(["_rows", scenario], descending=[True, False])
     return tuple(
-        CellCount(str(row[scenario]), one.task, one.space, row[f"rows {one.name}"], row[f"positives {one.name}"])
+        CellCount(_name(row[scenario]), one.task, one.space, row[f"rows {one.name}"], row[f"positives {one.name}"])
         for row in found.iter_rows(named=True)
         for one in targets(tasks)
     )
+
+
+def _name(value: Any) -> str:
+    """A scenario as the encoder names it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def find_small_cells(cells: Sequence[CellCount]) -> Iterator[Finding]:

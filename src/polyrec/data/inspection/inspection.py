@@ -1,7 +1,7 @@
 """One look at a log before training: a schema, statistics, and what would spoil a model."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,8 @@ from polyrec.data.inspection.labels import Counts, choose_labels, count
 from polyrec.data.inspection.reading import Log, open_log, read
 from polyrec.data.inspection.statistics import Column, Tallies
 from polyrec.errors import DataError
-from polyrec.schema import Keys, Schema, Task
+from polyrec.schema import Feature, Keys, Schema, Task
+from polyrec.schema import funnel as ancestry
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +86,7 @@ def inspect(
     Example:
         >>> import tempfile, polars as pl
         >>> log = pl.DataFrame({"tab": ["home", "feed"] * 500, "price": range(1000), "click": [0, 0, 1, 0] * 250})
-        >>> log = log.with_columns(colour=pl.col("click"))
+        >>> log = log.select("tab", "price", pl.col("click").alias("colour"), "click")
         >>> path = Path(tempfile.mkdtemp()) / "log.parquet"
         >>> log.write_parquet(path)
         >>> found = inspect([path])
@@ -103,100 +104,105 @@ def inspect(
     return _checked(names, columns, log, schema)
 
 
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What the searches for findings share. `beside`: columns that make two rows the same row."""
+
+    columns: tuple[Column, ...]
+    log: Log
+    keys: Keys
+    tasks: tuple[Task, ...]
+    features: tuple[Feature, ...]
+    beside: tuple[str, ...]
+    coded: Mapping[str, Coded]
+    counts: Counts
+
+    @classmethod
+    def at(
+        cls, columns: tuple[Column, ...], log: Log, keys: Keys, tasks: tuple[Task, ...], outcomes: Iterable[str]
+    ) -> "_Look":
+        """The look before features are chosen; labels and outcomes do not make two rows the same."""
+        taken = {*(task.label for task in tasks), *outcomes}
+        beside = tuple(column.name for column in columns if column.name not in taken and not column.constant)
+        counts = count(log, [column.name for column in columns if column.binary], [task.label for task in tasks])
+        return cls(columns, log, keys, tasks, (), beside, leaks.code_columns(log.sample, beside), counts)
+
+
 def _inferred(paths: tuple[str, ...], columns: tuple[Column, ...], log: Log) -> Inspection:
     labels = choose_labels(columns, log)
     outcomes = dict(labels.outcomes) | funnel.named_labels(columns)
     taken = [*(task.label for task in labels.tasks), *outcomes]
     keys = choose_keys(columns, taken)
-    beside = [column.name for column in columns if column.name not in taken and not column.constant]
-    coded = leaks.code_columns(log.sample, beside)
-    features = choose_features(columns, keys.keys, taken, log, coded)
-    candidates = [feature.name for feature in features.features]
-    found = list(
-        _findings(columns, candidates, beside, keys.keys, labels.tasks, _count(columns, labels.tasks, log), log, coded)
-    )
-    duplicates = list(quality.find_duplicates(features.features, coded, keys.keys, log))
-    found += [finding for _, finding in duplicates] + list(funnel.find_outcomes(labels.outcomes))
-    excluded = outcomes | dict(features.excluded)
-    excluded |= {name: f"repeats {finding.columns[1]}" for name, finding in duplicates}
-    for finding in found:
-        if finding.kind in LEAKS:
-            excluded[finding.columns[0]] = f"may know {finding.columns[-1]}: see findings"
-    kept = tuple(feature for feature in features.features if feature.name not in excluded)
-    counted = cell_counts.count_cells(log, keys.keys.scenario, labels.tasks)
-    found += _cell_findings(counted, labels.tasks, log)
+    look = _Look.at(columns, log, keys.keys, labels.tasks, outcomes)
+    chosen = choose_features(columns, keys.keys, taken, log, look.coded)
+    look = replace(look, features=chosen.features)
+    cells = cell_counts.count_cells(log, keys.keys.scenario, labels.tasks)
+    found = _findings(look, cells)
+    found += funnel.find_label_values(columns, labels.tasks)
+    found += funnel.find_outcomes(labels.outcomes)
     found += _guesses(keys.guessed, keys.keys, labels.guessed, labels.tasks)
+    excluded = outcomes | dict(chosen.excluded) | _left_out(found)
+    kept = tuple(feature for feature in chosen.features if feature.name not in excluded)
     if not kept:
         raise DataError(
             f"no column is left as a feature: {'; '.join(f'{name}: {why}' for name, why in excluded.items())}. "
             "Add columns that describe the user, the item or the context."
         )
-    schema = Schema(keys.keys, kept, labels.tasks, tuple(sorted({cell.scenario for cell in counted})))
-    choices = [f"{role}: {why}" for role, why in keys.reasons] + [_worded(task) for task in labels.tasks]
-    findings = by_severity(found)
+    schema = Schema(keys.keys, kept, labels.tasks, tuple(sorted({cell.scenario for cell in cells})))
+    choices = (*(f"{role}: {why}" for role, why in keys.reasons), *map(_worded, labels.tasks))
     return Inspection(
-        paths, log.rows, len(log.sample), schema, True, columns, counted, findings, tuple(choices), excluded
+        paths, log.rows, len(log.sample), schema, True, columns, cells, by_severity(found), choices, excluded
     )
 
 
 def _checked(paths: tuple[str, ...], columns: tuple[Column, ...], log: Log, schema: Schema) -> Inspection:
     log.source.require(schema.columns)
-    binary = [column.name for column in columns if column.binary]
-    tasks = tuple(task for task in schema.tasks if task.label in binary)
-    names_left = {task.name for task in tasks}
-    tasks = tuple(task for task in tasks if task.after is None or task.after in names_left)
-    features = [feature.name for feature in schema.features]
-    counts = _count(columns, tasks, log)
-    labels = [task.label for task in schema.tasks]
-    outcomes = funnel.undeclared_outcomes(columns, features, tasks, counts)
-    beside = [one.name for one in columns if one.name not in labels and one.name not in outcomes and not one.constant]
-    coded = leaks.code_columns(log.sample, beside)
-    found = list(_findings(columns, features, beside, schema.keys, tasks, counts, log, coded))
-    found += [finding for _, finding in quality.find_duplicates(schema.features, coded, schema.keys, log)]
-    found += list(funnel.find_label_values([one for one in columns if one.name in labels], schema.tasks))
-    found += list(funnel.find_outcomes(outcomes))
-    counted = cell_counts.count_cells(log, schema.keys.scenario, tasks)
-    found += _cell_findings(counted, tasks, log)
-    found += list(_strangers(schema, counted))
-    excluded = {one.name: "not in the schema" for one in columns if one.name not in schema.columns}
-    return Inspection(
-        paths, log.rows, len(log.sample), schema, False, columns, counted, by_severity(found), (), excluded
+    binary = {column.name for column in columns if column.binary}
+    tasks = tuple(
+        task for task in schema.tasks if all(one.label in binary for one in ancestry(schema.tasks, task.name))
     )
+    labels = [task.label for task in schema.tasks]
+    look = replace(_Look.at(columns, log, schema.keys, tasks, labels), features=schema.features)
+    names = [feature.name for feature in schema.features]
+    outcomes = funnel.undeclared_outcomes(columns, names, tasks, look.counts)
+    look = replace(look, beside=tuple(name for name in look.beside if name not in outcomes))
+    cells = cell_counts.count_cells(log, schema.keys.scenario, tasks)
+    found = _findings(look, cells)
+    found += funnel.find_label_values([one for one in columns if one.name in labels], schema.tasks)
+    found += funnel.find_outcomes(outcomes)
+    found += _strangers(schema, cells)
+    excluded = {one.name: "not in the schema" for one in columns if one.name not in schema.columns}
+    return Inspection(paths, log.rows, len(log.sample), schema, False, columns, cells, by_severity(found), (), excluded)
 
 
-def _findings(
-    columns: Sequence[Column],
-    candidates: Sequence[str],
-    beside: Sequence[str],
-    keys: Keys,
-    tasks: Sequence[Task],
-    counts: Counts,
-    log: Log,
-    coded: Mapping[str, Coded],
-) -> list[Finding]:
+def _findings(look: _Look, cells: Sequence[CellCount]) -> list[Finding]:
     """What does not depend on whether the schema was inferred or given."""
-    found = list(leaks.find_leaks(leaks.ask(tasks, log), candidates, beside, log, coded))
-    told = {finding.columns[0] for finding in found}
-    found += funnel.find_implying([name for name in candidates if name not in told], tasks, counts)
-    told |= {finding.columns[0] for finding in found}
-    rest = [name for name in candidates if name not in told]
-    found += period.find_whole_period(columns, rest, keys, tasks, log)
-    found += funnel.find_orphans(tasks, counts)
-    found += funnel.find_label_values(columns, ()) if not told else []
+    columns, log, keys, tasks = look.columns, look.log, look.keys, look.tasks
+    names = [feature.name for feature in look.features]
+    found = list(leaks.find_leaks(leaks.ask(tasks, log), names, look.beside, log, look.coded))
+    found += funnel.find_implying(_untold(names, found), tasks, look.counts)
+    found += period.find_whole_period(columns, _untold(names, found), keys, tasks, log)
+    found += funnel.find_orphans(tasks, look.counts)
+    found += quality.find_duplicates(look.features, look.coded, keys, log)
     found += quality.find_bent_ids(columns, keys)
-    found += quality.find_empty(columns, candidates, log)
+    found += quality.find_empty(columns, names, log)
     found += quality.find_repeated(log)
-    found += quality.find_time(columns, keys)
+    found += quality.find_keys(columns, keys)
+    found += cell_counts.find_one_class(cells, tasks, log.rows)
+    found += cell_counts.find_small_cells(cells)
     return found
 
 
-def _count(columns: Sequence[Column], tasks: Sequence[Task], log: Log) -> Counts:
-    return count(log, [column.name for column in columns if column.binary], [task.label for task in tasks])
+def _untold(names: Sequence[str], found: Sequence[Finding]) -> list[str]:
+    told = {finding.columns[0] for finding in found}
+    return [name for name in names if name not in told]
 
 
-def _cell_findings(counted: Sequence[CellCount], tasks: Sequence[Task], log: Log) -> list[Finding]:
-    one_class = list(cell_counts.find_one_class(counted, tasks, log.rows))
-    return one_class + list(cell_counts.find_small_cells(counted))
+def _left_out(found: Sequence[Finding]) -> dict[str, str]:
+    """Columns that findings take out of the features, with the reason."""
+    reasons = {one.columns[0]: f"repeats {one.columns[1]}" for one in found if one.kind == "duplicate"}
+    leaking = [one for one in found if one.kind in LEAKS]
+    return reasons | {one.columns[0]: f"may know {one.columns[-1]}: see findings" for one in leaking}
 
 
 def _guesses(scenario: bool, keys: Keys, label: bool, tasks: Sequence[Task]) -> list[Finding]:

@@ -10,6 +10,7 @@ from polyrec.schema import Keys
 
 MOST_SCENARIOS = 300
 GUESSED_SCENARIOS = 50  # where only the values, not the name, speak for it
+FEW_NULLS = 0.05  # share of rows that may lack the scenario (which is an error, said later)
 EPOCH = 100_000_000  # seconds: 1973; smaller whole numbers are no moments
 _IDS = ("id", "ids", "key", "no", "hash", "code")
 _PLAIN_TIME = ("timestamp", "ts", "time", "date", "datetime", "week", "day", "epoch")
@@ -77,7 +78,9 @@ def _scenario_place(column: Column) -> int | None:
     distinct = column.distinct or 0
     place = names.rank(column.name, names.SCENARIO)
     named = [word for word in names.words(column.name) if word not in _IDS]
-    if place is None or not 1 <= distinct <= MOST_SCENARIOS or column.nulls or column.is_float or column.is_time:
+    if column.null_share > FEW_NULLS:
+        return None
+    if place is None or not 1 <= distinct <= MOST_SCENARIOS or column.is_float or column.is_time:
         return None
     if len(named) > 1 and (column.is_number or names.has(column.name, names.HISTORY)):
         return None

@@ -55,10 +55,8 @@ def _nearly(column: Column, log: Log) -> Iterator[Finding]:
         yield Finding("near_constant", "info", (column.name,), said, float(most))
 
 
-def find_duplicates(
-    features: Sequence[Feature], coded: Mapping[str, Coded], keys: Keys, log: Log
-) -> Iterator[tuple[str, Finding]]:
-    """Columns that repeat an earlier one, value for value or under other names; with each the one to drop.
+def find_duplicates(features: Sequence[Feature], coded: Mapping[str, Coded], keys: Keys, log: Log) -> Iterator[Finding]:
+    """Columns that repeat an earlier one, value for value or under other names.
 
     A number that is another one for each id is no repeat of the id: it says which ids are near each other.
     """
@@ -72,15 +70,8 @@ def find_duplicates(
         how = "equals" if same else "says the same in other words as"
         rows = f"{log.rows:,} rows" if same else f"{len(log.sample):,} rows looked at"
         told.add(second)
-        yield (
-            second,
-            Finding(
-                "duplicate",
-                "warning",
-                (second, first),
-                f"{second} {how} {first} in all {rows}. Leave one out: it costs time and adds nothing.",
-            ),
-        )
+        said = f"{second} {how} {first} in all {rows}. Leave one out: it costs time and adds nothing."
+        yield Finding("duplicate", "warning", (second, first), said)
 
 
 def _same(first: Coded, second: Coded, kind: str) -> bool:
@@ -139,8 +130,19 @@ def find_repeated(log: Log) -> Iterator[Finding]:
         yield Finding("repeated_rows", severity, (), said, float(repeated))
 
 
-def find_time(columns: Sequence[Column], keys: Keys) -> Iterator[Finding]:
-    """A time column that cannot order rows."""
+def find_keys(columns: Sequence[Column], keys: Keys) -> Iterator[Finding]:
+    """Rows without a scenario, and a time column that cannot order rows."""
+    scenario = next(column for column in columns if column.name == keys.scenario)
+    if scenario.nulls:
+        said = (
+            f"{scenario.name} is null in {scenario.nulls:,} rows: they belong to no scenario, and training refuses "
+            "them. Fill it, or leave those rows out."
+        )
+        yield Finding("scenario_null", "error", (scenario.name,), said, float(scenario.nulls))
+    yield from _time(columns, keys)
+
+
+def _time(columns: Sequence[Column], keys: Keys) -> Iterator[Finding]:
     if keys.time is None:
         said = "No column says when a row happened: splits will be random, which flatters a model that is used later."
         yield Finding("no_time", "info", (), said + " Log a time.")

@@ -1,0 +1,122 @@
+"""GradNorm's weights against the paper's loss, differentiated twice by autograd, and a step by hand."""
+
+import pytest
+import torch
+from torch import nn
+
+from polyrec.errors import ConfigError
+from polyrec.objectives.balance import build
+
+
+class TwoTasks(nn.Module):
+    """A shared matrix behind a shared bottom, and a vector a task."""
+
+    def __init__(self, tasks=3):
+        super().__init__()
+        self.bottom = nn.Parameter(torch.randn(4, 5))
+        self.shared = nn.Parameter(torch.randn(5, 3))
+        self.towers = nn.ParameterList([nn.Parameter(torch.randn(3)) for _ in range(tasks)])
+
+    def terms(self, x, scales=(1.0, 5.0, 0.2)):
+        h = torch.tanh(x @ self.bottom) @ self.shared
+        return {
+            name: scale * (h @ tower).square().mean()
+            for name, scale, tower in zip("abc", scales, self.towers, strict=False)
+        }
+
+
+def gradient_by_the_paper(model, x, weights, initial, alpha):
+    """sum_i |G_i - mean(G) r_i^alpha|, targets constant, differentiated through the norms."""
+    weights = weights.clone().requires_grad_()
+    values = model.terms(x)
+    norms = []
+    for weight, value in zip(weights, values.values(), strict=True):
+        (gradient,) = torch.autograd.grad(weight * value, model.shared, create_graph=True)
+        norms.append(gradient.norm())
+    norms = torch.stack(norms)
+    ratio = torch.stack(list(values.values())).detach() / initial
+    target = norms.mean().detach() * (ratio / ratio.mean()) ** alpha
+    loss = (norms - target).abs().sum()
+    return torch.autograd.grad(loss, weights)[0], norms.mean().detach()
+
+
+def step(balancer, model, x, terms=None):
+    parameters = list(model.parameters())
+    for one in parameters:
+        one.grad = None
+    balancer.backward(terms or model.terms(x), parameters, step=0)
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.5, 1.5])
+def test_the_weights_move_by_the_gradient_of_the_paper_and_sum_to_the_number_of_tasks(alpha):
+    torch.manual_seed(0)
+    model, x, later = TwoTasks(), torch.randn(16, 4), torch.randn(16, 4)
+    balancer = build("gradnorm", ("a", "b", "c"), {"alpha": alpha, "lr": 0.1})
+    initial = torch.stack([one.detach() for one in model.terms(x).values()])
+    step(balancer, model, x)
+    before = torch.tensor(list(balancer.weights.values()))
+    gradient, mean = gradient_by_the_paper(model, later, before, initial, alpha)
+    moved = (before - 0.1 * gradient / mean).clamp(min=1e-3)
+    step(balancer, model, later)
+    after = torch.tensor(list(balancer.weights.values()))
+    torch.testing.assert_close(after, moved * 3 / moved.sum(), rtol=1e-5, atol=1e-6)
+    assert float(after.sum()) == pytest.approx(3.0)
+
+
+def test_one_step_by_hand():
+    # L_a = 3 w, L_b = w at w = 1: g = (3, 1), G mean 2, both rates 1, so both targets are 2.
+    # Gradient of the weights: (+3, -1); moved by -0.1 * (+3, -1) / 2: (0.85, 1.05); to a sum of 2: / 0.95.
+    shared = nn.Parameter(torch.ones(1, 1))
+    balancer = build("gradnorm", ("a", "b"), {"lr": 0.1})
+    balancer.backward({"a": 3 * shared.sum(), "b": shared.sum()}, [shared], step=0)
+    assert balancer.weights == pytest.approx({"a": 0.85 / 0.95, "b": 1.05 / 0.95})
+    assert shared.grad.item() == pytest.approx(4.0)  # the weights of before this step
+
+
+def weights_after(alpha, fast):
+    """Weights after 20 batches in which task `slow` stays as it is and `fast` goes its way."""
+    own, other, shared = (nn.Parameter(torch.ones(1, 4)) for _ in range(3))
+    balancer = build("gradnorm", ("slow", "fast"), {"lr": 0.05, "alpha": alpha})
+    for number in range(20):
+        terms = {"slow": (shared * own).sum(), "fast": fast((shared * other).sum(), 0.8**number)}
+        balancer.backward(terms, [own, other, shared], step=number)
+    return balancer.weights
+
+
+def test_with_alpha_0_a_smaller_gradient_gets_more_weight():
+    weights = weights_after(0.0, lambda loss, factor: loss * factor)
+    assert weights["fast"] > weights["slow"]
+
+
+def test_with_equal_gradients_the_task_that_learns_more_slowly_gets_more_weight():
+    weights = weights_after(1.5, lambda loss, factor: loss + 4 * (factor - 1))
+    assert weights["slow"] > weights["fast"]
+
+
+def test_a_term_without_rows_keeps_out_of_every_mean():
+    torch.manual_seed(0)
+    model, x = TwoTasks(), torch.randn(16, 4)
+    both = build("gradnorm", ("a", "b", "c"), {"lr": 0.1})
+    terms = model.terms(x)
+    step(both, model, x, {**terms, "c": terms["c"] * 0.0})
+    pair = build("gradnorm", ("a", "b"), {"lr": 0.1})
+    step(pair, model, x, {name: one for name, one in model.terms(x).items() if name != "c"})
+    ours, theirs = both.weights, pair.weights
+    assert ours["a"] / ours["b"] == pytest.approx(theirs["a"] / theirs["b"], rel=1e-5)
+    assert both.initial[2] == 0.0
+    assert all(torch.isfinite(one.grad).all() for one in model.parameters() if one.grad is not None)
+
+
+def test_it_balances_at_the_last_shared_matrix():
+    torch.manual_seed(0)
+    model = TwoTasks()
+    balancer = build("gradnorm", ("a", "b", "c"))
+    step(balancer, model, torch.randn(8, 4))
+    assert list(model.parameters())[int(balancer.layer)] is model.shared
+
+
+def test_terms_that_share_nothing_are_refused():
+    a, b = nn.Parameter(torch.ones(2, 2)), nn.Parameter(torch.ones(2, 2))
+    balancer = build("gradnorm", ("a", "b"))
+    with pytest.raises(ConfigError, match=r"no two of the terms a, b share a weight matrix.*balancer = 'fixed'"):
+        balancer.backward({"a": a.sum(), "b": b.sum()}, [a, b], step=0)

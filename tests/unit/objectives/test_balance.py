@@ -1,0 +1,126 @@
+import pytest
+import torch
+from torch import nn
+
+from polyrec.errors import ConfigError
+from polyrec.objectives import balance
+from polyrec.objectives.balance.balancer import Balancer, register
+from polyrec.objectives.balance.fixed import FixedConfig
+from polyrec.objectives.balance.shared import last_shared, shared
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.bottom = nn.Linear(3, 4)
+        self.a = nn.Linear(4, 1)
+        self.b = nn.Linear(4, 1)
+
+    def terms(self, x):
+        h = self.bottom(x).relu()
+        return {"a": self.a(h).square().mean(), "b": (self.b(h) - 1).square().mean()}
+
+
+@pytest.fixture
+def net():
+    torch.manual_seed(0)
+    return Net()
+
+
+def gradients(net):
+    return {name: one.grad.clone() for name, one in net.named_parameters()}
+
+
+def test_fixed_weights_are_those_of_a_weighted_sum(net):
+    x = torch.randn(8, 3)
+    balance.build("fixed", ("a", "b"), {"weights": {"b": 3.0}}).backward(net.terms(x), list(net.parameters()), step=0)
+    found = gradients(net)
+    net.zero_grad()
+    terms = net.terms(x)
+    (terms["a"] + 3 * terms["b"]).backward()
+    for name, one in gradients(net).items():
+        torch.testing.assert_close(found[name], one)
+
+
+@pytest.mark.parametrize("name", balance.names())
+def test_every_balancer_gives_every_parameter_a_gradient_and_adds_the_penalty(net, name):
+    x = torch.randn(8, 3)
+    plain = balance.build(name, ("a", "b"))
+    plain.backward(net.terms(x), list(net.parameters()), step=0)
+    before = gradients(net)
+    net.zero_grad()
+    penalised = balance.build(name, ("a", "b"))
+    penalised.backward(net.terms(x), list(net.parameters()), step=0, extra=5.0 * net.bottom.bias.sum())
+    for parameter, one in gradients(net).items():
+        expected = before[parameter] + (5.0 if parameter == "bottom.bias" else 0.0)
+        torch.testing.assert_close(one, expected)
+
+
+@pytest.mark.parametrize("name", balance.names())
+def test_a_term_without_rows_breaks_nothing(net, name):
+    x = torch.randn(8, 3)
+    balancer = balance.build(name, ("a", "b"))
+    for step in range(3):
+        net.zero_grad()
+        terms = net.terms(x)
+        balancer.backward({"a": terms["a"], "b": terms["b"] * 0.0}, list(net.parameters()), step=step)
+        assert all(torch.isfinite(one).all() for one in gradients(net).values())
+        assert all(weight > 0 for weight in balancer.weights.values())
+
+
+@pytest.mark.parametrize("name", balance.names())
+def test_state_goes_from_one_balancer_to_another(net, name):
+    x = torch.randn(8, 3)
+    first, second = balance.build(name, ("a", "b")), balance.build(name, ("a", "b"))
+    for step in range(3):
+        first.backward(net.terms(x), list(net.parameters()), step=step)
+    second.load_state_dict(first.state_dict())
+    net.zero_grad()
+    first.backward(net.terms(x), list(net.parameters()), step=3)
+    expected = gradients(net)
+    net.zero_grad()
+    second.backward(net.terms(x), list(net.parameters()), step=3)
+    for parameter, one in gradients(net).items():
+        assert torch.equal(one, expected[parameter])
+    assert first.weights == second.weights
+
+
+def test_shared_parameters_are_those_that_two_terms_reach(net):
+    parameters = list(net.parameters())
+    names = [name for name, _ in net.named_parameters()]
+    found = shared(net.terms(torch.randn(2, 3)), parameters)
+    assert [names[place] for place in found] == ["bottom.weight", "bottom.bias"]
+
+
+def test_the_last_shared_layer_is_the_one_nearest_to_the_terms():
+    first, second = nn.Linear(3, 4), nn.Linear(4, 4)
+    towers = nn.ModuleList([nn.Linear(4, 1), nn.Linear(4, 1)])
+    h = second(first(torch.randn(2, 3)).relu()).relu()
+    terms = {str(place): tower(h).sum() for place, tower in enumerate(towers)}
+    parameters = [*first.parameters(), *second.parameters(), *towers.parameters()]
+    assert parameters[last_shared(terms, parameters)] is second.weight
+
+
+def test_an_unknown_balancer_is_refused_with_the_nearest_name():
+    with pytest.raises(ConfigError, match=r"balancer 'gradnrom' is not registered.*Did you mean 'gradnorm'"):
+        balance.build("gradnrom", ("a",))
+
+
+def test_an_unknown_option_is_refused_with_the_nearest_name():
+    with pytest.raises(
+        ConfigError, match=r"\[balancer\] of gradnorm: option 'alhpa' is not known.*Did you mean 'alpha'"
+    ):
+        balance.build("gradnorm", ("a",), {"alhpa": 1.0})
+
+
+def test_a_weight_for_an_unknown_term_is_refused():
+    with pytest.raises(ConfigError, match=r"term 'by' is not of this objective. Known: click, buy. Did you mean 'buy'"):
+        balance.build("fixed", ("click", "buy"), {"weights": {"by": 1.0}})
+
+
+def test_a_name_that_is_taken_is_refused():
+    with pytest.raises(ConfigError, match=r"balancer 'fixed' is registered already"):
+
+        @register("fixed", FixedConfig)
+        class Other(Balancer):
+            pass
