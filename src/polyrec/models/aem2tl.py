@@ -26,7 +26,8 @@ from polyrec.models.inputs import Count, InputOptions, Inputs, Rate, Widths
 from polyrec.models.registry import register
 from polyrec.nn.experts import Experts
 from polyrec.nn.gates import Gates, GateUnit, mix
-from polyrec.nn.route import Route, RoutedLinear, RoutedMLP
+from polyrec.nn.route import Route
+from polyrec.nn.routed import RoutedLinear, RoutedMLP
 from polyrec.shapes import Float, Tensor
 
 
@@ -78,17 +79,18 @@ class AEM2TL(nn.Module):
         """One logit a row and head."""
         route = Route(batch.scenario, self.scenarios)
         x = self.inputs(batch, route.order)  # [B, W]
-        common = mix(self.shared_gate(x, route), self.shared(x))  # [1, B, H]
-        bottom = route.enter(common)[0]  # [N, H]
+        bottom = route.enter(mix(self.shared_gate(x, route), self.shared(x))[0])  # [N, H]
         if self.scenario is not None:
-            bottom = torch.cat([bottom, self.scenario(route.enter(x[None])[0], route)], 1)  # [N, 2H]
-        h: Tensor = bottom.expand(len(self.heads), -1, -1) if self.task is None else self.task(bottom, route)
+            bottom = torch.cat([bottom, self.scenario(route.enter(x), route)], 1)  # [N, 2H]
+        h: Tensor = (
+            bottom.expand(len(self.heads), -1, -1) if self.task is None else self.task(bottom, route)
+        )  # [T, N, H]
         prior = torch.cat([x[:, self.prior], x.detach()], 1) if len(self.gates) else None
         for place, layer in enumerate(self.layers):
             h = self.dropout(torch.relu(layer(h, route)))  # [T, N, H]
             if prior is not None:
-                factors = torch.unflatten(self.gates[place](prior), 1, (len(self.heads), -1)).transpose(0, 1)
-                h = route.enter(factors.contiguous()) * h
+                factors = torch.unflatten(route.enter(self.gates[place](prior)), 1, (len(self.heads), -1))
+                h = factors.transpose(0, 1) * h
         logits = route.restore(route.leave(self.end(h, route)))[..., 0]  # [T, B]
         return Output(by_head(self.heads, logits), {"bottom": route.restore(route.leave(bottom[None]))[0]})
 

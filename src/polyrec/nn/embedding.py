@@ -125,7 +125,7 @@ class FusedEmbedding(nn.Module):
                 values, offsets = bags[list(fields).index(field)]
                 values = values.to(self.kind) + self.starts[field]
                 if copy is not None:
-                    values = values + copy[_owners(offsets, values.shape[0])].to(self.kind) * self.rows[dim]
+                    values = values + copy[_owners(offsets, values)].to(self.kind) * self.rows[dim]
                 chosen.append((values, offsets.to(self.kind)))
             parts += self._means(self.tables[str(dim)], chosen, rows)
         return parts
@@ -148,16 +148,17 @@ class FusedEmbedding(nn.Module):
         return torch.tensor([self.starts[field] for field in fields], dtype=self.kind, device=device)
 
 
-def _owners(offsets: Int[Tensor, "B1"], values: int | torch.SymInt) -> Int[Tensor, "V"]:
+def _owners(offsets: Int[Tensor, "B1"], values: Tensor) -> Int[Tensor, "V"]:
     """The row that each value of a sequence belongs to."""
-    return torch.searchsorted(offsets, torch.arange(values, dtype=offsets.dtype, device=offsets.device), right=True) - 1
+    place = torch.arange(values.shape[0], dtype=offsets.dtype, device=offsets.device)
+    return torch.searchsorted(offsets, place, right=True) - 1
 
 
 def _open_mean(
     values: Float[Tensor, "V D"], offsets: Int[Tensor, "B1"], rows: int | torch.SymInt
 ) -> Float[Tensor, "B D"]:
     """`Table.mean` without a shape that is computed from another: an exported program then takes any B."""
-    row = _owners(offsets, values.shape[0])
+    row = _owners(offsets, values)
     total = values.new_zeros(rows, values.shape[1]).index_add(0, row, values)
     count = values.new_zeros(rows).index_add(0, row, torch.ones_like(values[:, 0]))
     return total / count.clamp(min=1.0)[:, None]

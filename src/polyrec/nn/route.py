@@ -201,7 +201,7 @@ class Route:
             self._padding = (self.present[-count:], group * self.sizes[-count] + within)
         return self._padding
 
-    def _all(self, x: Tensor, own: Pair, shared: Pair | None, rows: int) -> Tensor:
+    def _all(self, x: Tensor, own: Pair, shared: Pair | None, rows: int | torch.SymInt) -> Tensor:
         """Rows that come once for each scenario (and once for the shared weights alone), by scenario."""
         every = torch.unflatten(x, 1, (-1, rows)) if rows else x[:, None]  # [T, S, U, I]
         weight, bias = _with(own, shared)

@@ -19,11 +19,15 @@ class RoutedLinear(nn.Module):
         torch.Size([1, 3, 4])
     """
 
-    def __init__(self, width_in: int, width_out: int, scenarios: int, *, heads: int = 1) -> None:
+    def __init__(self, width_in: int, width_out: int, scenarios: int, *, heads: int = 1, bias: bool = True) -> None:
         super().__init__()
         bound = width_in**-0.5
         self.weight = nn.Parameter(torch.empty(scenarios, heads, width_in, width_out).uniform_(-bound, bound))
-        self.bias = nn.Parameter(torch.empty(scenarios, heads, width_out).uniform_(-bound, bound))
+        start = torch.empty(scenarios, heads, width_out)
+        if bias:
+            self.bias: Tensor = nn.Parameter(start.uniform_(-bound, bound))
+        else:
+            self.register_buffer("bias", start.zero_(), persistent=False)
 
     def forward(self, x: Float[Tensor, "T N I"], route: Route) -> Float[Tensor, "T N O"]:
         """Rows as `route.enter` gave them, or as another routed layer answered."""

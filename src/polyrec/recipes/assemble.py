@@ -1,6 +1,6 @@
 """The one place where a model meets an objective."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 

@@ -9,6 +9,7 @@ from torch import nn
 from polyrec.config import TrainingConfig
 from polyrec.errors import ConfigError, together, unknown
 from polyrec.shapes import Tensor
+from polyrec.training.weights import misfit
 
 PREVIOUS = "previous"
 SCRATCH = "scratch"
@@ -48,7 +49,7 @@ class Stage:
         names = [name for name, _ in model.named_parameters()]
         idle = [pattern for pattern in self.trainable if not any(fnmatchcase(name, pattern) for name in names)]
         if idle:
-            known = sorted({f"{name.partition('.')[0]}*" for name in names})
+            known = sorted({f"{name.partition('.')[0]}.*" for name in names})
             raise ConfigError(f"stage {self.name!r}: trainable: {unknown('pattern', idle[0], known, 'a parameter')}")
         for name, parameter in model.named_parameters():
             parameter.requires_grad_(any(fnmatchcase(name, pattern) for pattern in self.trainable))
@@ -98,9 +99,9 @@ def begin_from(stage: Stage, model: nn.Module, weights: Mapping[str, Tensor]) ->
     Raises:
         ConfigError: the two models do not have the same parameters.
     """
-    try:
-        model.load_state_dict(dict(weights))
-    except RuntimeError as reason:
+    found = misfit(model, weights)
+    if found is not None:
         raise ConfigError(
-            f"stage {stage.name!r} cannot start from {stage.start!r}: {reason}. Build both stages' models alike."
-        ) from reason
+            f"stage {stage.name!r} cannot start from {stage.start!r}: {found}. Build both stages' models alike."
+        )
+    model.load_state_dict(dict(weights))

@@ -12,6 +12,7 @@ from polyrec.shapes import Tensor
 from polyrec.training.checkpoint import Checkpoint
 from polyrec.training.losses import Losses
 from polyrec.training.optim import Optimizer
+from polyrec.training.weights import misfit
 
 
 @dataclass(slots=True)
@@ -106,13 +107,13 @@ class Running:
         for part, module in self.parts.items():
             start = f"{part}/"
             mine = {name[len(start) :]: one for name, one in weights.items() if name.startswith(start)}
-            try:
-                module.load_state_dict(mine)
-            except RuntimeError as reason:
+            found = misfit(module, mine)
+            if found is not None:
                 raise DataError(
-                    f"the checkpoint does not fit this {part}: {reason}. "
+                    f"the checkpoint does not fit this {part}: {found}. "
                     "Resume with the run file that the run was started with."
-                ) from reason
+                )
+            module.load_state_dict(mine)
 
 
 def _random() -> dict[str, Tensor]:
