@@ -7,6 +7,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 import typer
@@ -154,7 +155,7 @@ def commands() -> list[tuple[str, list[str]]]:
 
 @pytest.mark.parametrize(("place", "words"), commands(), ids=lambda one: one if isinstance(one, str) else "")
 def test_commands_and_options_shown_exist(place: str, words: list[str]) -> None:
-    group = typer.main.get_command(app)
+    group: Any = typer.main.get_command(app)
     command = group if words[0].startswith("-") else group.commands.get(words[0])
     assert command is not None, f"{place}: known are {', '.join(group.commands)}"
     known = {"--help"} | {option for one in command.params for option in one.opts}

@@ -75,6 +75,22 @@ class Counterfactual(Objective):
             for head in (task.name, *(self.extra_heads(task) if task.after is not None else ()))
         )
 
+    def risk_terms(self, task: Task) -> tuple[str, ...]:
+        """Names of the terms of `risk`."""
+        raise NotImplementedError(f"{type(self).__name__} must name its risk's terms")
+
+    @property
+    def terms(self) -> tuple[str, ...]:
+        """A root's own; for the others the counterfactual risk and the chain over all impressions."""
+        names: list[str] = []
+        for task in self.ordered:
+            if task.after is None:
+                names.append(task.name)
+                continue
+            names += self.risk_terms(task)
+            names += [f"{task.after}*{task.name}"] if self.config.whole > 0 else []
+        return tuple(names)
+
     def forward(self, output: Output, batch: Batch) -> Terms:
         """The parents' cross-entropy, each child's counterfactual risk, and its chain over all impressions."""
         whole = self._whole(output)
@@ -142,6 +158,10 @@ class Escm2(Counterfactual):
         """The imputed error, for `dr`."""
         return (f"{task.name}|error",) if self.config.risk == "dr" else ()
 
+    def risk_terms(self, task: Task) -> tuple[str, ...]:
+        """The risk, and for `dr` what its imputation learns from."""
+        return (task.name, *self.extra_heads(task))
+
     def risk(
         self, task: Task, output: Output, batch: Batch, propensity: Float[Tensor, "B"]
     ) -> dict[str, Float[Tensor, ""]]:
@@ -182,6 +202,10 @@ class Dcmt(Counterfactual):
     def extra_heads(self, task: Task) -> tuple[str, ...]:
         """The counterfactual twin."""
         return (f"{task.name}|counterfactual",)
+
+    def risk_terms(self, task: Task) -> tuple[str, ...]:
+        """Both worlds, and their agreement."""
+        return (task.name, f"{task.name}|counterfactual", f"{task.name}|agreement")
 
     def risk(
         self, task: Task, output: Output, batch: Batch, propensity: Float[Tensor, "B"]

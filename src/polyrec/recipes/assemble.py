@@ -49,8 +49,10 @@ def assemble(run: RunConfig, layout: Layout) -> Assembly:
     objective_options = {**recipe.objective_options, **run.objective}
     objective = objectives.build(recipe.objective, layout, objective_options)
     # Which optimizer the tables get decides what gradients they make.
-    model_options = {**recipe.model_options, "tables": training.tables, **run.model}
-    model = models.build(recipe.model, layout, objective.heads, model_options)
+    own = dict(run.model)
+    name = own.pop("name", recipe.model)  # another backbone under the recipe's objective
+    model_options = {**(recipe.model_options if name == recipe.model else {}), "tables": training.tables, **own}
+    model = models.build(name, layout, objective.heads, model_options)
     balancer = _balancer(recipe, objective, run.balancer, training)
     return Assembly(
         recipe,
@@ -58,7 +60,7 @@ def assemble(run: RunConfig, layout: Layout) -> Assembly:
         objective,
         balancer,
         training,
-        Part(recipe.model, model_options),
+        Part(name, model_options),
         Part(recipe.objective, objective_options),
     )
 

@@ -19,9 +19,7 @@ def test_means_are_told_once():
 
 
 def test_the_first_bad_step_is_named():
-    with pytest.raises(
-        ConfigError, match=r"term 'buy' is nan at step 12: it must be a finite number. Lower training.lr"
-    ):
+    with pytest.raises(ConfigError, match=r"term 'buy' is nan at step 12: it must be a finite number"):
         held(1.0, float("nan"), float("inf")).means(step=13)
 
 

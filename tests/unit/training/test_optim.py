@@ -127,9 +127,7 @@ def test_state_goes_from_one_optimizer_to_another(net):
 
 def test_state_of_other_parameters_is_refused(net):
     optimizer = Optimizer({"model": net}, TrainingConfig(), steps=1)
-    with pytest.raises(
-        DataError, match=r"optimizer state 'rows.model.other' \(3,\), which this model has no parameter"
-    ):
+    with pytest.raises(DataError, match=r"state 'rows.model.other' \(3,\), which this model has no parameter"):
         optimizer.load({"rows.model.other": torch.zeros(3)})
 
 

@@ -98,7 +98,7 @@ def test_models_that_differ_cannot_follow_each_other(setup):
     plan = Plan((Stage("one", BUDGET), Stage("two", BUDGET, start="one")))
     with pytest.raises(
         ConfigError,
-        match=r"stage 'two' cannot start from 'one': 'shared.weight' is .8, 8. there and .9, 8. here. .*models alike",
+        match=r"'two' cannot start from 'one': 'shared.weight' is .8, 8. there and .9, 8. here",
     ):
         run(plan, build)
 
@@ -119,5 +119,7 @@ def test_a_plan_without_stages_is_refused():
 
 
 def test_a_pattern_that_fits_no_parameter_is_refused(setup):
-    with pytest.raises(ConfigError, match=r"pattern 'tower.\*' is not a parameter. Known: .*Did you mean 'towers.\*'"):
+    with pytest.raises(
+        ConfigError, match=r"pattern 'tower.\*' is not a parameter. Known: shared.\*, table.\*, towers.\*"
+    ):
         Stage("a", BUDGET, trainable=("tower.*",)).freeze(setup().model)

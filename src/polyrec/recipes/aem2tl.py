@@ -1,0 +1,50 @@
+"""Adaptive entire-space multi-scenario multi-task transfer learning (Yi et al., TKDE 2025), whole and in parts.
+
+Network: shared and scenario experts side by side (scenario-CGC), task experts of each scenario on top (task-CGC),
+towers whose layers are scaled by who the user and the item are (personalised gating).
+Objective: every task over all impressions, its conversions traced through click, action and neither.
+Weights: GradNorm, so that tasks train at equal rates.
+`aem2tl-paper` is the letter of the paper where it is known: its learning rate and batch, every parameter by Adam. The
+five others leave one part out each.
+"""
+
+from dataclasses import replace
+
+from polyrec.recipes.recipe import Recipe, add
+
+RECIPE = add(
+    Recipe(
+        name="aem2tl",
+        family="seed",
+        paper="Yi et al., TKDE 2025",
+        summary="scenario and task experts, personalised gates, entire space, adaptive weights",
+        needs="a task with a parent; via and strict = false switch its routes on",
+        model="aem2tl",
+        objective="entire_space",
+        balancer="gradnorm",
+        objective_options={"action": True, "unclicked": True},
+    )
+)
+PAPER = add(
+    replace(
+        RECIPE,
+        name="aem2tl-paper",
+        summary="the letter of the paper: learning rate 2e-5, batch 1024, Adam on everything",
+        model_options={"tables": "dense"},
+        training={"lr": 2e-5, "batch_size": 1024, "tables": "dense"},
+    )
+)
+_PARTS = {
+    "aem2tl-no-scenario-cgc": ("shared experts alone", {"model_options": {"scenario_cgc": False}}),
+    "aem2tl-no-task-cgc": ("towers on the scenario mixture itself", {"model_options": {"task_cgc": False}}),
+    "aem2tl-no-gating": ("no personalised gates", {"model_options": {"gating": False}}),
+    "aem2tl-no-entire-space": (
+        "conversion learned on clicked rows alone",
+        {"objective": "pointwise", "objective_options": {}},
+    ),
+    "aem2tl-fixed-weights": ("task weights of one", {"balancer": "fixed"}),
+}
+ABLATIONS = tuple(
+    add(replace(RECIPE, name=name, summary=f"aem2tl without one part: {words}", **changed))
+    for name, (words, changed) in _PARTS.items()
+)
