@@ -1,6 +1,6 @@
 """Objectives: a model's answer and a batch in, named terms of the loss out. Importing them registers them."""
 
-from polyrec.objectives import balance, counterfactual, entire_space, pointwise
+from polyrec.objectives import balance, counterfactual, entire_space, pointwise, start
 from polyrec.objectives.balance import Balancer
 from polyrec.objectives.objective import Objective, Predictions, Terms, build, names
 
@@ -15,4 +15,5 @@ __all__ = [
     "entire_space",
     "names",
     "pointwise",
+    "start",
 ]

@@ -93,6 +93,7 @@ class Counterfactual(Objective):
 
     def forward(self, output: Output, batch: Batch) -> Terms:
         """The parents' cross-entropy, each child's counterfactual risk, and its chain over all impressions."""
+        output = self.started(output)
         whole = self._whole(output)
         terms = {}
         for task in self.ordered:
@@ -112,6 +113,7 @@ class Counterfactual(Objective):
 
     def predict(self, output: Output) -> Predictions:
         """A task given its parent by its head, over all impressions by the chain."""
+        output = self.started(output)
         whole = self._whole(output)
         return {
             target: output.logits[target.task]

@@ -97,6 +97,7 @@ class EntireSpace(Objective):
 
     def forward(self, output: Output, batch: Batch) -> Terms:
         """Cross-entropy of every task over all impressions."""
+        output = self.started(output)
         whole, within = self._probabilities(output)
         terms = {}
         for route in self.routes:
@@ -119,7 +120,7 @@ class EntireSpace(Objective):
 
     def predict(self, output: Output) -> Predictions:
         """The logit of every target, composed from its routes."""
-        whole, within = self._probabilities(output)
+        whole, within = self._probabilities(self.started(output))
         found = {}
         for target in self.layout.targets:
             task = self.layout.tasks[self.layout.task_index(target.task)]

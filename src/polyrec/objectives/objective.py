@@ -1,9 +1,10 @@
 """What every objective offers: the heads it asks a model for, its terms, and what it predicts."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar, cast
 
+import torch
 from torch import nn
 
 from polyrec.batch import Batch, Layout, Output
@@ -22,9 +23,19 @@ class Objective(nn.Module):
     It may own state (a teacher, learned weights); that state is checkpointed apart from the model's.
     """
 
+    start: Float[Tensor, "T"] | None  # added to the heads' logits, head by head; see `start.begin`
+
     def __init__(self, layout: Layout) -> None:
         super().__init__()
         self.layout = layout
+        self.register_buffer("start", None)
+
+    def started(self, output: Output) -> Output:
+        """The same answer with each head's logit counted from its starting point."""
+        if self.start is None:
+            return output
+        heads = zip(self.heads, self.start.unbind(0), strict=True)
+        return replace(output, logits={**output.logits, **{head: output.logits[head] + one for head, one in heads}})
 
     @property
     def heads(self) -> tuple[str, ...]:
@@ -83,4 +94,6 @@ def build(name: str, layout: Layout, options: Mapping[str, Any] | None = None) -
     if name not in _ENTRIES:
         raise ConfigError(unknown("objective", name, _ENTRIES, "registered"))
     found = _ENTRIES[name]
-    return found.objective(layout, parse(found.config, options or {}, f"[objective] of {name}"))
+    made = found.objective(layout, parse(found.config, options or {}, f"[objective] of {name}"))
+    made.start = torch.zeros(len(made.heads))
+    return made

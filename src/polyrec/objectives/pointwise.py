@@ -78,7 +78,7 @@ class Pointwise(Objective):
 
     def forward(self, output: Output, batch: Batch) -> Terms:
         """The cross-entropy of every head over the rows of its space."""
-        terms = {}
+        output, terms = self.started(output), {}
         for head, target in self.targets.items():
             label, inside = batch.target(target)
             weight = batch.weight
@@ -92,7 +92,7 @@ class Pointwise(Objective):
     def predict(self, output: Output) -> Predictions:
         """Every target's logit; strict funnels are multiplied out in log space."""
         head_of = {target: head for head, target in self.targets.items()}
-        found = {}
+        output, found = self.started(output), {}
         for target in self.layout.targets:
             if target in head_of:
                 found[target] = output.logits[head_of[target]]

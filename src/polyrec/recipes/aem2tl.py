@@ -9,6 +9,7 @@ five others leave one part out each.
 """
 
 from dataclasses import replace
+from typing import Any
 
 from polyrec.recipes.recipe import Recipe, add
 
@@ -34,7 +35,7 @@ PAPER = add(
         training={"lr": 2e-5, "batch_size": 1024, "tables": "dense"},
     )
 )
-_PARTS = {
+_PARTS: dict[str, tuple[str, dict[str, Any]]] = {
     "aem2tl-no-scenario-cgc": ("shared experts alone", {"model_options": {"scenario_cgc": False}}),
     "aem2tl-no-task-cgc": ("towers on the scenario mixture itself", {"model_options": {"task_cgc": False}}),
     "aem2tl-no-gating": ("no personalised gates", {"model_options": {"gating": False}}),

@@ -13,13 +13,14 @@ from polyrec.batch import Batch
 from polyrec.data.loader import Position
 from polyrec.errors import ConfigError
 from polyrec.objectives import Balancer, Objective
+from polyrec.objectives.start import begin
 from polyrec.training import checkpoint
 from polyrec.training.device import device
 from polyrec.training.events import Events
 from polyrec.training.interrupt import Interrupt, Interrupted
 from polyrec.training.mask import mask_ids
 from polyrec.training.optim import Optimizer
-from polyrec.training.plan import Stage
+from polyrec.training.plan import SCRATCH, Stage
 from polyrec.training.progress import Bar, Log
 from polyrec.training.seed import derive
 from polyrec.training.state import Best, Place, Running
@@ -166,6 +167,9 @@ class _Loop:
     def _epochs(self) -> str:
         """Train until the budget or the patience ends; which of the two."""
         place = self.place
+        if place.step == 0 and self.stage.start == SCRATCH:
+            rows = self.loader.epoch(0, Position())
+            begin(self.objective, (batch.to(self.device) for _, batch in rows))
         while place.epoch < self.config.epochs:
             if self._epoch() or self._validated():
                 return "patience"
