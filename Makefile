@@ -34,7 +34,7 @@ types: setup ## strict types
 	$(BIN)/mypy
 
 docs: setup ## the documentation, into site/
-	$(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 clean: ## remove what was generated
 	rm -rf .venv site demo build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -32,8 +32,8 @@ def run(
     folder = out or Path("runs") / config.recipe
     try:
         finished = fit(config, folder, resume=resume, log=log)
-    except KeyboardInterrupt:
-        log(f"polyrec: interrupted. Go on with: polyrec fit {file} --out {folder} --resume")
+    except KeyboardInterrupt as reason:
+        log(f"polyrec: interrupted: {reason or 'before the first step'}. Go on with this command and --resume.")
         raise typer.Exit(130) from None
     show(Report.load(finished.report).table())
     log(f"report: {finished.page}\nbundle: {finished.bundle}")

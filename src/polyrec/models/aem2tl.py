@@ -22,7 +22,7 @@ from torch import nn
 
 from polyrec.batch import Batch, Layout, Output
 from polyrec.models.heads import by_head, checked
-from polyrec.models.inputs import Count, InputOptions, Inputs, Rate, Widths
+from polyrec.models.inputs import Count, Hidden, InputOptions, Inputs, Rate, Widths
 from polyrec.models.registry import register
 from polyrec.nn.experts import Experts
 from polyrec.nn.gates import Gates, GateUnit, mix
@@ -35,7 +35,7 @@ from polyrec.shapes import Float, Tensor
 class AEM2TLConfig(InputOptions):
     """Options of `aem2tl`; the three flags are the paper's ablations."""
 
-    expert_widths: Widths = (128, 64)
+    expert_widths: Hidden = (128, 64)
     shared_experts: Count = 3
     own_experts: Count = 3  # of each scenario
     task_shared_experts: Count = 2  # of each scenario

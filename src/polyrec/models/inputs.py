@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import torch
-from annotated_types import Ge, Lt
+from annotated_types import Ge, Len, Lt
 from torch import nn
 from torch.nn import functional
 
@@ -19,6 +19,7 @@ from polyrec.shapes import Float, Int, Tensor
 
 Count = Annotated[int, Ge(1)]
 Widths = tuple[Count, ...]
+Hidden = Annotated[Widths, Len(1)]  # at least one layer
 Rate = Annotated[float, Ge(0.0), Lt(1.0)]
 
 

@@ -1,10 +1,10 @@
-"""Multi-gate mixture of experts, its gates and towers by scenario and head.
+"""Multi-gate mixture of experts, the scenario as a feature.
 
-`h_e = MLP_e(x)` for E shared experts; for scenario s and head t:
-`f_st = sum_e softmax(x G_st + c_st)_e h_e`, `logit_st = tower_st(f_st)`.
+`h_e = MLP_e(x)` for E shared experts; for head t: `f_t = sum_e softmax(x G_t + c_t)_e h_e`,
+`logit_t = tower_t(f_t)`. With `towers = "cell"`, a gate and a tower for each scenario and head.
 
 Source: Ma et al. 2018, "Modeling Task Relationships in Multi-task Learning with Multi-gate Mixture-of-Experts"
-(equations 5 to 7), with a gate and a tower for each scenario x head in place of each task.
+(equations 5 to 7).
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from torch import nn
 
 from polyrec.batch import Batch, Layout, Output
 from polyrec.models.heads import by_head, checked
-from polyrec.models.inputs import InputOptions, Inputs, Rate, Widths
+from polyrec.models.inputs import Hidden, InputOptions, Inputs, Rate, Widths
 from polyrec.models.registry import register
 from polyrec.nn.experts import Experts
 from polyrec.nn.gates import Gates, mix
@@ -29,9 +29,9 @@ class MMoEConfig(InputOptions):
     """Options of `mmoe`."""
 
     experts: Annotated[int, Ge(2)] = 4  # E; a softmax over one would say nothing
-    expert_widths: Widths = (128, 64)
+    expert_widths: Hidden = (128, 64)
     tower_widths: Widths = (32,)
-    towers: Per = "cell"  # a gate and a tower for each scenario x head, or for each head
+    towers: Per = "task"  # a gate and a tower for each head, or for each scenario x head ("cell")
     dropout: Rate = 0.0
 
 

@@ -17,7 +17,7 @@ from torch import nn
 
 from polyrec.batch import Batch, Layout, Output
 from polyrec.models.heads import by_head, checked
-from polyrec.models.inputs import Count, InputOptions, Inputs, Rate, Widths
+from polyrec.models.inputs import Count, Hidden, InputOptions, Inputs, Rate, Widths
 from polyrec.models.registry import register
 from polyrec.nn.experts import Experts
 from polyrec.nn.gates import Selectors, mix
@@ -33,9 +33,9 @@ class PLEConfig(InputOptions):
     levels: Count = 1
     shared_experts: Count = 2
     head_experts: Count = 1  # of each head
-    expert_widths: Widths = (128, 64)
+    expert_widths: Hidden = (128, 64)
     tower_widths: Widths = (32,)
-    towers: Per = "cell"  # gates and a tower for each scenario x head, or for each head
+    towers: Per = "task"  # gates and a tower for each head, or for each scenario x head ("cell")
     dropout: Rate = 0.0
 
 

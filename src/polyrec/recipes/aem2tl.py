@@ -31,7 +31,6 @@ PAPER = add(
         RECIPE,
         name="aem2tl-paper",
         summary="the letter of the paper: learning rate 2e-5, batch 1024, Adam on everything",
-        model_options={"tables": "dense"},
         training={"lr": 2e-5, "batch_size": 1024, "tables": "dense"},
     )
 )

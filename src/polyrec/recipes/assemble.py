@@ -51,7 +51,9 @@ def assemble(run: RunConfig, layout: Layout) -> Assembly:
     # Which optimizer the tables get decides what gradients they make.
     own = dict(run.model)
     name = own.pop("name", recipe.model)  # another backbone under the recipe's objective
-    model_options = {**(recipe.model_options if name == recipe.model else {}), "tables": training.tables, **own}
+    if "tables" in own:
+        raise ConfigError("[model] tables: write it as [training] tables, which decides the optimizer too.")
+    model_options = {**(recipe.model_options if name == recipe.model else {}), **own, "tables": training.tables}
     model = models.build(name, layout, objective.heads, model_options)
     balancer = _balancer(recipe, objective, run.balancer, training)
     return Assembly(

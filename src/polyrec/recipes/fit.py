@@ -53,7 +53,7 @@ def fit(
     # Bad rows and options are refused before anything is written.
     prepared = prepared or prepare(run.data, folder.vocabulary)
     assembly = assemble(run, prepared.encoder.layout)
-    folder.claim(run)
+    folder.claim(run, prepared.about())
     prepared.keep(folder.vocabulary)
     started = time.perf_counter()
     history = _train(run, assembly, prepared, folder, resume, log)

@@ -1,7 +1,10 @@
 """The folder of a run: whose it is, and whether it may be written to."""
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from polyrec.atomic import write_text
 from polyrec.config import RunConfig
@@ -79,10 +82,28 @@ class RunFolder:
                 "Resume with the run file it was started with, or name another folder."
             )
 
-    def claim(self, run: RunConfig) -> None:
-        """Make the folder this run's."""
+    def claim(self, run: RunConfig, about: Mapping[str, Any]) -> None:
+        """Make the folder this run's, or see that its schema and rows are still those it was started with.
+
+        Args:
+            run: what to train.
+            about: what must not change under a run: the schema's fingerprint and the rows of each part.
+
+        Raises:
+            ConfigError: the schema or the rows are others now.
+        """
+        path = self.path / "data.json"
         if not self.run.exists():
+            write_text(path, json.dumps(about, indent=1) + "\n")
             write_text(self.run, to_toml(run.to_dict()))
+            return
+        before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        changed = [key for key in about if before.get(key) != about[key]]
+        if changed:
+            raise ConfigError(
+                f"--out {self.path} was started on other data: {', '.join(changed)} differ(s). "
+                "Put the schema and the files back as they were, or start anew in another folder."
+            )
 
     def finished(self) -> "RunFolder":
         """The folder, once its run is known to be finished.

@@ -1,6 +1,6 @@
-"""Shared experts, a softmax gate and a tower per scenario and task (Ma et al., KDD 2018).
+"""Shared experts, a softmax gate and a tower per task (Ma et al., KDD 2018).
 
-Multi-gate mixture of experts: the experts see every row; each scenario x task mixes them with its own gate.
+Multi-gate mixture of experts: the experts see every row; each task mixes them with its own gate.
 """
 
 from polyrec.recipes.recipe import Recipe, add
@@ -10,7 +10,7 @@ RECIPE = add(
         name="mmoe",
         family="sharing",
         paper="Ma et al., KDD 2018",
-        summary="shared experts, a softmax gate and a tower per scenario and task",
+        summary="shared experts, a softmax gate and a tower per task",
         needs="nothing beyond the schema",
         model="mmoe",
     )

@@ -12,7 +12,7 @@ RECIPE = add(
         family="multi-scenario",
         paper="Chang et al., KDD 2023",
         summary="embeddings gated by scenario, layers gated by user and item",
-        needs="user or item features make the layer gates useful",
+        needs="user or item features, for its layer gates",
         model="pepnet",
     )
 )
