@@ -59,7 +59,9 @@ def test_the_tree_names_every_folder_and_module_of_the_package_and_nothing_else(
 
 def test_the_model_that_contributing_shows_is_the_one_that_the_docs_test() -> None:
     shown = re.search(r"^   ```python\n(.*?)^   ```$", (ROOT / "CONTRIBUTING.md").read_text(), re.DOTALL | re.MULTILINE)
-    tested = re.search(r"^```python\n(.*?)^```$", (ROOT / "docs" / "extending.md").read_text(), re.DOTALL | re.MULTILINE)
+    tested = re.search(
+        r"^```python\n(.*?)^```$", (ROOT / "docs" / "extending.md").read_text(), re.DOTALL | re.MULTILINE
+    )
     assert shown is not None
     assert tested is not None
     assert textwrap.dedent(shown.group(1)) == tested.group(1)

@@ -23,7 +23,9 @@ def sigmoid(x: float) -> float:
 
 
 def output(objective, logits):
-    return Output({head: torch.tensor([one], dtype=torch.float64) for head, one in zip(objective.heads, logits, strict=True)})
+    return Output(
+        {head: torch.tensor([one], dtype=torch.float64) for head, one in zip(objective.heads, logits, strict=True)}
+    )
 
 
 def batch(layout: Layout, labels: list[list[float]], observed: list[list[bool]] | None = None) -> Batch:

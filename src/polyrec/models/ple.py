@@ -3,10 +3,10 @@
 In a level, head t mixes its own experts and the shared ones with a gate that reads its own rows,
 `f_t = sum_e softmax(x_t G_t + c_t)_e h_e`; the shared stream, which feeds the next level's shared experts,
 mixes all experts. The first level's rows are all x; the last level has no shared stream.
-`logit_st = tower_st(f_t)`.
+`logit_t = tower_t(f_t)`. With `towers = "cell"`, gates and a tower for each scenario and head.
 
 Source: Tang et al. 2020, "Progressive Layered Extraction (PLE): A Novel Multi-Task Learning Model for
-Personalized Recommendations", equations 1 to 7, with gates and towers by scenario x head in place of task.
+Personalized Recommendations", equations 1 to 7.
 """
 
 from collections.abc import Sequence
