@@ -11,18 +11,30 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pyarrow.parquet as pq
 import pytest
 
 pytestmark = pytest.mark.slow
 Command = Callable[..., Any]  # the `polyrec` fixture
-LONGER = [f"--set=training.{one}" for one in ("lr=0.01", "table_lr=0.1", "epochs=8", "patience=16")]  # learns the taste
+FASTER = ["--set=training.lr=0.01", "--set=training.table_lr=0.1", "--set=training.epochs=4"]
+
+
+def make_plain(log: Path) -> None:
+    """Every third item is clicked seven times as often as the others, which a few steps can learn."""
+    rows = pl.read_parquet(log / "log.parquet")
+    item = rows["item_id"].str.strip_prefix("item-").cast(pl.Int64).to_numpy()
+    click = np.random.default_rng(5).random(len(rows)) < 0.1 + 0.6 * (item % 3 == 0)
+    buy = click & (np.random.default_rng(6).random(len(rows)) < 0.4)
+    rows = rows.with_columns(is_click=pl.Series(click).cast(pl.Int8), is_buy=pl.Series(buy).cast(pl.Int8))
+    rows.write_parquet(log / "log.parquet")
 
 
 def test_a_run_leaves_everything_that_its_users_hold_on_to(log: Path, polyrec: Command, tmp_path: Path) -> None:
+    make_plain(log)
     out = tmp_path / "out"
-    done = polyrec("fit", log / "run.toml", "--out", out, *LONGER)
+    done = polyrec("fit", log / "run.toml", "--out", out, *FASTER)
     assert done.code == 0, done.err
     assert "search" in done.out
     names = {path.name for path in out.iterdir()}
@@ -42,7 +54,7 @@ def test_a_run_leaves_everything_that_its_users_hold_on_to(log: Path, polyrec: C
     pooled = {
         (one["task"], one["space"]): one for one in report["cells"] if one["metric"] == "auc" and one["scenario"] == "*"
     }
-    assert pooled["click", "all"]["value"] > 0.65  # the planted taste: users and items of one residue
+    assert pooled["click", "all"]["value"] > 0.7  # of 0.79 that can be reached
     assert pooled["buy", "click"]["n"] == pooled["click", "all"]["positives"]
 
 
@@ -81,8 +93,10 @@ def test_evaluate_and_predict_agree_with_the_report_and_keep_the_rows_in_order(
 
 
 def test_compare_says_in_words_what_gained_and_what_cannot_be_told(log: Path, polyrec: Command, tmp_path: Path) -> None:
-    assert polyrec("fit", log / "run.toml", "--out", tmp_path / "blind").code == 0  # two epochs learn nothing yet
-    assert polyrec("fit", log / "run.toml", "--out", tmp_path / "mmoe", *LONGER).code == 0
+    make_plain(log)
+    slow = ["--set=training.lr=1e-9", "--set=training.table_lr=1e-9"]
+    assert polyrec("fit", log / "run.toml", "--out", tmp_path / "blind", *slow).code == 0
+    assert polyrec("fit", log / "run.toml", "--out", tmp_path / "mmoe", *FASTER).code == 0
     page = tmp_path / "compare.html"
     done = polyrec("compare", tmp_path / "mmoe", "--baseline", tmp_path / "blind", "--out", page)
     assert done.code == 0, done.err

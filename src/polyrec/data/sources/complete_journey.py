@@ -57,17 +57,18 @@ def schema(tasks: Sequence[str] = ("buy", "rebuy28")) -> Schema:
             raise ConfigError(unknown("task", task, _TASKS, "in the Complete Journey log"))
     # household_id is a key and no feature: its embedding learns households by heart, and one in nine rows of the
     # last weeks belongs to a household that no earlier row has.
-    user = [Feature(name, "categorical", "user") for name in _DEMOGRAPHICS]
-    user.append(Feature("prev_visits", "numeric", "user", transform="log"))
-    item = [Feature(name, "categorical", "item") for name in ("item_type", "category", "department")]
-    context = [Feature(name, "categorical") for name in ("store_id", "hour", "dow", "display", "display_endcap")]
-    history = ("n_promoted_products", "prev_buys", "days_since_last_buy")
-    context += [Feature(name, "numeric", transform="log") for name in history]
+    features = [Feature(name, "categorical", "item") for name in ("item_type", "category", "department")]
+    features += [Feature(name, "categorical") for name in ("store_id", "hour", "dow")]
+    features.append(Feature("n_promoted_products", "numeric", transform="log"))
+    features += [Feature(name, "categorical") for name in ("display", "display_endcap")]
+    history = ("prev_visits", "prev_buys", "days_since_last_buy")
+    features += [Feature(name, "numeric", "user", transform="log") for name in history]
+    features += [Feature(name, "categorical", "user") for name in _DEMOGRAPHICS]
     return Schema(
         keys=Keys("scenario", user="household_id", item="item_type", time="visit_time", group="basket_id"),
-        features=(*user, *item, *context),
+        features=tuple(features),
         tasks=tuple(_TASKS[task] for task in tasks),
-        scenarios=SCENARIOS,
+        scenarios=tuple(sorted(SCENARIOS)),
     )
 
 
