@@ -17,10 +17,11 @@ setup: .venv/.done ## create .venv with everything that the demo and the tests n
 	@touch $@
 
 demo: setup ## train, compare, report and score on real data, in under 5 minutes
+	rm -rf demo
 	$(BIN)/polyrec demo --out demo
 
 test: setup ## every test
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --doctest-modules src tests
 
 test-fast: setup ## the tests that take seconds
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not slow"

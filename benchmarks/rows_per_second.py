@@ -21,9 +21,9 @@ from polyrec.config import DataConfig, RunConfig, Split
 from polyrec.data.loader import Loader
 from polyrec.data.sources import complete_journey
 from polyrec.evaluation import collect
+from polyrec.evaluation.memory import peak_memory
 from polyrec.evaluation.report import Report
 from polyrec.recipes.assemble import assemble
-from polyrec.recipes.outcome import peak_memory
 from polyrec.recipes.prepare import Prepared, prepare
 from polyrec.training import Evaluation, Stage, train
 
@@ -108,7 +108,7 @@ def speeds(log: Path, threads: int, repeats: int) -> None:
     assert test is not None
     for _ in range(repeats):
         started = time.perf_counter()
-        order = Loader(test, rows.encoder, batch_size=16_384, shuffle_rows=131_072).ordered()
+        order = Loader(test, rows.encoder, batch_size=2_048, shuffle_rows=131_072).ordered()
         found = collect.run(lambda batch: parts.objective.predict(parts.model(batch)), order, model=parts.model)
         scored = time.perf_counter()
         Report.build(found, recipe=RECIPE, split="test")

@@ -145,7 +145,7 @@ def test_resuming_on_another_schema_is_refused(log: Path, polyrec: Command, tmp_
     schema.write_text(schema.read_text().replace('side = "item"', 'side = "context"'))
     done = polyrec("fit", log / "run.toml", "--out", out, "--resume")
     assert done.code == 2
-    assert "schema differ" in done.err
+    assert "schema changed since" in done.err
 
 
 def test_a_scenario_that_only_later_rows_have_is_refused_before_training(

@@ -66,6 +66,8 @@ class Bundle:
             if self.objective.state_dict():
                 save_file(_tensors(self.objective), target / "objective.safetensors")
             self._write_golden(target, golden.slice(0, GOLDEN_ROWS))
+            for path in target.rglob("*"):
+                path.chmod(0o755 if path.is_dir() else 0o644)  # whoever serves may be another user
             manifest = replace(self.manifest, files=digests(target))
             manifest.write(target)
         return replace(self, manifest=manifest)

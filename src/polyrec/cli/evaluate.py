@@ -26,9 +26,11 @@ def run(
     from polyrec.evaluation.evaluate import evaluate
     from polyrec.evaluation.html import render
 
+    paths = expand(data)
     if out is not None:
-        check_output(out)
-    report = evaluate(Bundle.load(bundle), Source(expand(data)))
+        check_output(out, paths)
+        check_output(out.with_suffix(".html"), paths)
+    report = evaluate(Bundle.load(bundle), Source(paths))
     show(report.table())
     if out is not None:
         write_text(out, report.to_json())

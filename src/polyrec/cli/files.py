@@ -1,6 +1,7 @@
 """Words to the terminal, and outputs that must not overwrite what they should not."""
 
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 from polyrec.errors import ConfigError
@@ -16,7 +17,14 @@ def show(text: str) -> None:
     sys.stdout.write(text + "\n")
 
 
-def check_output(path: Path) -> None:
-    """Refuse an output file that is a folder."""
+def check_output(path: Path, inputs: Iterable[str | Path] = ()) -> None:
+    """Refuse an output file that is a folder or one of the inputs.
+
+    Raises:
+        ConfigError: which, and what to do.
+    """
     if path.is_dir():
         raise ConfigError(f"--out {path} is a folder. Name a file in it.")
+    for one in inputs:
+        if path.resolve() == Path(one).resolve():
+            raise ConfigError(f"--out {path} is one of the files that are read: it would be lost. Name another file.")

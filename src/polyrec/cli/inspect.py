@@ -27,11 +27,15 @@ def run(
     from polyrec.cli.files import check_output, log
     from polyrec.data.files import expand
     from polyrec.data.inspection import inspect, render
+    from polyrec.errors import ConfigError
     from polyrec.schema import Schema
 
+    paths = expand(data)
     if out is not None:
-        check_output(out)
-    found = inspect(expand(data), Schema.load(schema) if schema else None, sample=sample, seed=seed)
+        check_output(out, paths)
+        if out.exists():
+            raise ConfigError(f"--out {out} exists, and a schema is often written by hand. Remove it, or name another.")
+    found = inspect(paths, Schema.load(schema) if schema else None, sample=sample, seed=seed)
     render(found, Console())
     if out is not None:
         write_text(out, found.to_toml())

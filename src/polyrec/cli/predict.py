@@ -21,6 +21,7 @@ def run(
     from polyrec.data.files import Source, expand
     from polyrec.serving import Scorer
 
-    check_output(out)
-    rows = Scorer.load(bundle).predict(Source(expand(data)), out)
+    paths = expand(data)
+    check_output(out, paths)
+    rows = Scorer.load(bundle).predict(Source(paths), out)
     log(f"{rows:,} rows scored into {out}")

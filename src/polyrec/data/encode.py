@@ -90,6 +90,15 @@ class Encoder:
             vectors={one.name: self._vector(rows, one) for one in self._by_kind["vector"]},
         )
 
+    def check(self, rows: pa.Table, *, strict: bool = False) -> None:
+        """Refuse scenarios and labels that `encode` would refuse, reading those columns alone.
+
+        Raises:
+            DataError: as `encode`.
+        """
+        self._scenario(rows, strict)
+        self._labels(rows, True)
+
     def encode_rows(self, rows: Sequence[Mapping[str, Any]]) -> Batch:
         """Rows as they come over the wire, without labels. A field that is missing is null; others are left alone.
 

@@ -6,9 +6,10 @@ from polyrec.artifact import Bundle
 from polyrec.data.files import Source
 from polyrec.data.loader import Loader
 from polyrec.evaluation import collect
+from polyrec.evaluation.memory import peak_memory
 from polyrec.evaluation.report import Report
 
-BATCH = 16_384
+BATCH = 2_048  # activations that stay in the cache
 
 
 def evaluate(bundle: Bundle, source: Source, split: str = "given") -> Report:
@@ -21,5 +22,7 @@ def evaluate(bundle: Bundle, source: Source, split: str = "given") -> Report:
         "seconds": round(seconds, 3),
         "rows_per_second": round(len(collected) / max(seconds, 1e-9)),
         "parameters": bundle.manifest.parameters,
+        "peak_memory_mb": peak_memory(),
+        "seed": bundle.manifest.trained_on.get("seed"),
     }
     return Report.build(collected, recipe=bundle.manifest.recipe, split=split, run=run)

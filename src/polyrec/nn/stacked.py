@@ -61,5 +61,5 @@ class StackedMLP(nn.Module):
         for place, layer in enumerate(self.layers):
             x = layer(x)
             if not (self.linear_end and place == len(self.layers) - 1):
-                x = self.dropout(torch.relu(x))
+                x = self.dropout(torch.relu_(x))
         return x

@@ -23,6 +23,7 @@ RECIPE = add(
         model="aem2tl",
         objective="entire_space",
         balancer="gradnorm",
+        balancer_options={"alpha": 0.5},
         objective_options={"action": True, "unclicked": True},
     )
 )
@@ -42,7 +43,7 @@ _PARTS: dict[str, tuple[str, dict[str, Any]]] = {
         "conversion learned on clicked rows alone",
         {"objective": "pointwise", "objective_options": {}},
     ),
-    "aem2tl-fixed-weights": ("task weights of one", {"balancer": "fixed"}),
+    "aem2tl-fixed-weights": ("task weights of one", {"balancer": "fixed", "balancer_options": {}}),
 }
 ABLATIONS = tuple(
     add(replace(RECIPE, name=name, summary=f"aem2tl without one part: {words}", **changed))

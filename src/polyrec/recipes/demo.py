@@ -16,8 +16,8 @@ from polyrec.evaluation.text import aligned
 from polyrec.recipes.comparison import compare_folders, page, words
 from polyrec.recipes.fit import fit
 from polyrec.recipes.folder import RunFolder
-from polyrec.recipes.outcome import events
 from polyrec.recipes.prepare import prepare
+from polyrec.training.events import read as events
 from polyrec.training.progress import Log
 
 RECIPES = ("pooled", "single", "shared_bottom", "mmoe", "ple", "star", "pepnet")

@@ -101,7 +101,7 @@ class RunFolder:
         changed = [key for key in about if before.get(key) != about[key]]
         if changed:
             raise ConfigError(
-                f"--out {self.path} was started on other data: {', '.join(changed)} differ(s). "
+                f"--out {self.path} was started on other data: {', '.join(changed)} changed since. "
                 "Put the schema and the files back as they were, or start anew in another folder."
             )
 

@@ -1,27 +1,26 @@
 """What a finished fit leaves: the report, its page, the test rows' scores, and the bundle."""
 
-import json
-import resource
-import sys
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
 from polyrec.artifact import Bundle
 from polyrec.artifact.bundle import GOLDEN_ROWS, describe
+from polyrec.atomic import write_text
 from polyrec.data.files import Source
 from polyrec.data.loader import Loader
 from polyrec.evaluation import collect
 from polyrec.evaluation.html import render
+from polyrec.evaluation.memory import peak_memory
 from polyrec.evaluation.report import Report
 from polyrec.recipes.assemble import Assembly
 from polyrec.recipes.folder import RunFolder
 from polyrec.recipes.prepare import Prepared
+from polyrec.training.events import read as events
 
-EVALUATION_BATCH = 16_384
+EVALUATION_BATCH = 2_048  # activations that stay in the cache
 
 
 def keep(folder: RunFolder, prepared: Prepared, assembly: Assembly, run: Mapping[str, Any]) -> Report:
@@ -43,9 +42,11 @@ def keep(folder: RunFolder, prepared: Prepared, assembly: Assembly, run: Mapping
         run={**run, "parameters": bundle.manifest.parameters, "peak_memory_mb": peak_memory()},
         extra={"schema": prepared.schema.fingerprint, "data": described(prepared)},
     )
-    manifest = replace(bundle.manifest, metrics=_headline(report), trained_on=described(prepared))
+    manifest = replace(
+        bundle.manifest, metrics=_headline(report), trained_on={**described(prepared), "seed": assembly.training.seed}
+    )
     replace(bundle, manifest=manifest).save(folder.bundle, golden(source, prepared))
-    folder.page.write_text(render(report.to_dict(), events(folder.events)), encoding="utf-8")
+    write_text(folder.page, render(report.to_dict(), events(folder.events)))
     report.save(folder.report)
     return report
 
@@ -53,7 +54,7 @@ def keep(folder: RunFolder, prepared: Prepared, assembly: Assembly, run: Mapping
 def batches(source: Source, prepared: Prepared) -> Any:
     """Every row of a source once, in order."""
     loader = Loader(
-        source, prepared.encoder, batch_size=EVALUATION_BATCH, shuffle_rows=8 * EVALUATION_BATCH, prefetch=1
+        source, prepared.encoder, batch_size=EVALUATION_BATCH, shuffle_rows=64 * EVALUATION_BATCH, prefetch=1
     )
     return loader.ordered()
 
@@ -68,13 +69,6 @@ def golden(source: Source, prepared: Prepared) -> pa.Table:
     return pa.table(dict(zip(table.column_names, plain, strict=True)))
 
 
-def events(path: Path) -> list[dict[str, Any]]:
-    """The lines of events.jsonl."""
-    if not path.exists():
-        return []
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line]
-
-
 def described(prepared: Prepared) -> dict[str, Any]:
     """How many rows each part has, and how they were split."""
     parts = {"train": prepared.splits.train, "valid": prepared.splits.valid, "test": prepared.splits.test}
@@ -82,12 +76,6 @@ def described(prepared: Prepared) -> dict[str, Any]:
         "rows": {name: source.rows() for name, source in parts.items() if source is not None},
         "notes": list(prepared.splits.notes),
     }
-
-
-def peak_memory() -> int:
-    """The most memory that this process has held, in MB."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return round(peak / (2**20 if sys.platform == "darwin" else 2**10))
 
 
 def _headline(report: Report) -> dict[str, Any]:

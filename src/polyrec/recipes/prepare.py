@@ -1,6 +1,5 @@
 """From a run file to encoded rows: schema, split, vocabulary, encoder."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,10 +7,9 @@ from typing import Any
 from polyrec.atomic import whole_folder
 from polyrec.config import DataConfig
 from polyrec.data.encode import Encoder
-from polyrec.data.files import Source
 from polyrec.data.split import Splits, split
 from polyrec.data.vocabulary import Vocabulary
-from polyrec.errors import DataError, unknown
+from polyrec.errors import DataError
 from polyrec.schema import Schema
 
 
@@ -33,7 +31,9 @@ class Prepared:
         """What a run must find unchanged when it is resumed."""
         parts = {"train": self.splits.train, "valid": self.splits.valid, "test": self.splits.test}
         rows = {f"rows of {name}": part.rows() for name, part in parts.items() if part is not None}
-        return {"schema": self.schema.fingerprint, **rows}
+        paths = sorted({path for part in parts.values() if part is not None for path in part.paths})
+        files = {str(path): f"{path.stat().st_size} bytes, changed at {path.stat().st_mtime_ns}" for path in paths}
+        return {"schema": self.schema.fingerprint, **rows, **files}
 
 
 def prepare(data: DataConfig, kept: Path | None = None) -> Prepared:
@@ -47,24 +47,28 @@ def prepare(data: DataConfig, kept: Path | None = None) -> Prepared:
     vocabulary = Vocabulary.load(kept) if known and kept else Vocabulary.fit(schema, splits.train)
     schema = schema.with_scenarios(vocabulary.scenarios)
     prepared = Prepared(schema, splits, Encoder(schema, vocabulary))
-    if schema.unknown_scenario == "refuse":
-        _check_scenarios(schema, {"validation": splits.valid, "test": splits.test})
+    _check(prepared)
     return prepared
 
 
-def _check_scenarios(schema: Schema, parts: Mapping[str, Source | None]) -> None:
-    """Refuse a scenario that training has not seen before hours are spent on training.
+def _check(prepared: Prepared) -> None:
+    """Refuse what would be refused after hours of training: scenarios and labels of every part, in one cheap pass.
 
     Raises:
-        DataError: its name, in which part it is, and the known ones.
+        DataError: an unknown or null scenario, a label other than 0 and 1, or a task without an observed label.
     """
-    column = schema.keys.scenario
-    for part, source in parts.items():
-        for table in source.tables([column]) if source is not None else ():
-            for name in table[column].unique().to_pylist():
-                if name is not None and str(name) not in schema.scenarios:
-                    where = f"among those of the training rows, yet {part} rows have it"
-                    raise DataError(
-                        unknown("scenario", str(name), schema.scenarios, where)
-                        + " Remove those rows, or set unknown_scenario = 'shared' in the schema."
-                    )
+    schema, splits = prepared.schema, prepared.splits
+    labels = [task.label for task in schema.tasks]
+    columns = list(dict.fromkeys([schema.keys.scenario, *labels]))
+    observed = dict.fromkeys(labels, 0)
+    for source, training in ((splits.train, True), (splits.valid, False), (splits.test, False)):
+        for table in source.tables(columns) if source is not None else ():
+            prepared.encoder.check(table, strict=training)
+            for label in labels if training else ():
+                observed[label] += table.num_rows - table[label].null_count
+    for task in schema.tasks:
+        if not observed[task.label]:
+            raise DataError(
+                f"label {task.label!r} of task {task.name!r} is null in every training row: there is nothing to learn. "
+                "Remove the task, or give rows with labels."
+            )

@@ -2,11 +2,13 @@ import pytest
 import torch
 from torch import nn
 
+from polyrec import models, objectives
 from polyrec.errors import ConfigError
 from polyrec.objectives import balance
 from polyrec.objectives.balance.balancer import Balancer, register
 from polyrec.objectives.balance.fixed import FixedConfig
-from polyrec.objectives.balance.shared import last_shared, shared
+from polyrec.objectives.balance.shared import last_shared
+from polyrec.testing import example_layout, random_batch
 
 
 class Net(nn.Module):
@@ -85,11 +87,29 @@ def test_state_goes_from_one_balancer_to_another(net, name):
     assert first.weights == second.weights
 
 
-def test_shared_parameters_are_those_that_two_terms_reach(net):
-    parameters = list(net.parameters())
-    names = [name for name, _ in net.named_parameters()]
-    found = shared(net.terms(torch.randn(2, 3)), parameters)
-    assert [names[place] for place in found] == ["bottom.weight", "bottom.bias"]
+@pytest.mark.parametrize("name", [name for name in models.names() if name != "single"])
+def test_in_every_registered_model_the_shared_layer_is_moved_by_several_terms(name):
+    layout = example_layout(3)
+    objective = objectives.build("pointwise", layout)
+    model = models.build(name, layout, objective.heads)
+    batch = random_batch(layout, 400, seed=2)
+    terms = objective(model(batch), batch)
+    parameters = list(model.parameters())
+    place = last_shared(terms, parameters)
+    moved = [torch.autograd.grad(one, parameters[place], retain_graph=True)[0] != 0 for one in terms.values()]
+    together = torch.stack(moved).sum(0) >= 2
+    assert together.float().mean() > 0.4, "towers side by side in one parameter are not shared"
+
+
+def test_towers_that_lie_side_by_side_in_one_parameter_are_not_projected():
+    layout = example_layout(3)
+    objective = objectives.build("pointwise", layout)
+    model = models.build("pooled", layout, objective.heads)
+    batch = random_batch(layout, 300, seed=3)
+    tower = model.towers.network.layers[-1].weight
+    plain = torch.autograd.grad(sum(objective(model(batch), batch).values()), tower)[0]
+    balance.build("pcgrad", objective.terms).backward(objective(model(batch), batch), list(model.parameters()), step=0)
+    assert torch.allclose(tower.grad, plain, rtol=1e-5, atol=1e-8)
 
 
 def test_the_last_shared_layer_is_the_one_nearest_to_the_terms():

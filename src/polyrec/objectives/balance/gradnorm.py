@@ -22,7 +22,7 @@ class GradNormConfig:
     """How hard tasks that lag are pushed, and how fast the weights move."""
 
     __pydantic_config__ = STRICT
-    alpha: Annotated[float, Ge(0.0)] = 1.5  # 0: equal gradient norms; more: lagging tasks get more
+    alpha: Annotated[float, Ge(0.0)] = 0.5  # 0: equal gradient norms; more: lagging tasks get more
     lr: Annotated[float, Gt(0.0)] = 0.025  # of the weights
 
 
@@ -41,7 +41,7 @@ class GradNorm(Balancer):
     changes only by the scaling. L_i(0) is the loss of the first batch in which term i has rows.
 
     Raises:
-        ConfigError: at the first batch, when no two terms share a weight matrix.
+        ConfigError: at the first batch with rows of two terms, when no two terms share a weight matrix.
     """
 
     factors: Float[Tensor, "T"]
@@ -61,8 +61,11 @@ class GradNorm(Balancer):
     ) -> None:
         """The norms at W first, then one backward pass through the weighted sum; then the weights move."""
         del step
-        layer = parameters[self._found(terms, parameters)]
-        values = self.stacked(terms)
+        values, place = self.stacked(terms), self._found(terms, parameters)
+        if place is None:  # too few terms have rows to say what is shared
+            added((values * self.factors).sum(), extra).backward()  # type: ignore[no-untyped-call]
+            return
+        layer = parameters[place]
         norms = torch.stack([_norm(terms[name], layer) for name in self.terms])
         added((values * self.factors).sum(), extra).backward()  # type: ignore[no-untyped-call]
         with torch.no_grad():
@@ -91,11 +94,12 @@ class GradNorm(Balancer):
         """As they are for the next batch."""
         return dict(zip(self.terms, self.factors.tolist(), strict=True))
 
-    def _found(self, terms: Terms, parameters: Sequence[nn.Parameter]) -> int:
+    def _found(self, terms: Terms, parameters: Sequence[nn.Parameter]) -> int | None:
         if self._place is None:
-            if int(self.layer) < 0:
-                self.layer.fill_(last_shared(terms, parameters))
-            self._place = int(self.layer)
+            found = int(self.layer) if int(self.layer) >= 0 else last_shared(terms, parameters)
+            if found is not None:
+                self.layer.fill_(found)
+                self._place = found
         return self._place
 
 

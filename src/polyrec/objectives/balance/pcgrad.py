@@ -8,6 +8,7 @@ from torch import nn
 
 from polyrec.declare import STRICT
 from polyrec.objectives.balance.balancer import Balancer, register
+from polyrec.objectives.balance.shared import together
 from polyrec.objectives.objective import Terms
 from polyrec.shapes import Float, Tensor
 
@@ -26,10 +27,10 @@ class PCGrad(Balancer):
 
     Formula:
         for every other j in random order: if g_i . g_j < 0 then g_i <- g_i - (g_i . g_j / |g_j|^2) g_j,
-        with the original g_j. The g are the gradients of the shared dense parameters (those that at least
-        two terms reach in this batch), flattened into one vector.
+        with the original g_j. The g are the gradients of the shared dense weights (see `shared.together`), as
+        one vector.
 
-    Parameters of one term take its gradient as it is. Embedding tables with sparse gradients are summed
+    Weights of one term take its gradient as it is. Embedding tables with sparse gradients are summed
     without projection: most of their rows belong to a handful of impressions, and a projection would spread
     each batch's gradient over the rows of all tasks.
     """
@@ -45,16 +46,20 @@ class PCGrad(Balancer):
         by_term = [
             torch.autograd.grad(terms[name], parameters, retain_graph=True, allow_unused=True) for name in self.terms
         ]
-        together: list[int] = []
+        several: list[int] = []
         for place, parameter in enumerate(parameters):
             given = [one[place] for one in by_term if one[place] is not None]
             if len(given) > 1 and not given[0].is_sparse:
-                together.append(place)
+                several.append(place)
             elif given:
                 _add(parameter, sum(given[1:], start=given[0]))
-        if together:
-            matrix = torch.stack([_flat(one, parameters, together) for one in by_term])  # [T, P]
-            _spread(project(matrix, self._orders(step)), parameters, together)
+        if several:
+            matrix = torch.stack([_flat(one, parameters, several) for one in by_term])  # [T, P]
+            # Towers may lie side by side in one parameter: only where gradients meet is it shared.
+            shared = torch.cat([together([one[place] for one in by_term]).flatten() for place in several])
+            total = matrix.sum(0)
+            total[shared] = project(matrix[:, shared], self._orders(step))
+            _spread(total, parameters, several)
         if extra is not None:
             extra.backward()  # type: ignore[no-untyped-call]
 
@@ -107,4 +112,4 @@ def _spread(gradient: Float[Tensor, "P"], parameters: Sequence[nn.Parameter], pl
 
 
 def _add(parameter: nn.Parameter, gradient: Tensor) -> None:
-    parameter.grad = gradient if parameter.grad is None else parameter.grad + gradient
+    parameter.grad = gradient.clone() if parameter.grad is None else parameter.grad + gradient

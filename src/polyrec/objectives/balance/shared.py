@@ -1,13 +1,72 @@
-"""Which parameters several terms reach, read off autograd's graph: no model says so, no class is asked."""
+"""Which weights several terms share, found through autograd's gradients: no model says so, no class is asked."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
+import torch
 from torch import nn
 
 from polyrec.errors import ConfigError
 from polyrec.objectives.objective import Terms
-from polyrec.shapes import Float, Tensor
+from polyrec.shapes import Bool, Float, Tensor
+
+
+def gradients(terms: Terms, parameters: Sequence[nn.Parameter]) -> list[tuple[Tensor | None, ...]]:
+    """Each term's gradient of every parameter; None where the term does not reach it. The graph is kept."""
+    nothing = tuple(None for _ in parameters)
+    return [
+        torch.autograd.grad(term, parameters, retain_graph=True, allow_unused=True) if term.requires_grad else nothing
+        for term in terms.values()
+    ]
+
+
+def together(found: Sequence[Tensor | None]) -> Bool[Tensor, "*any"]:
+    """Which entries of one parameter the terms share, given each term's gradient of it.
+
+    A parameter that holds a tower for each task side by side is reached by every task, and yet no entry of it
+    is shared: what counts is where gradients meet. Where they meet on half of what any of them moves, the whole
+    parameter is shared, since a gradient may be 0 by chance; else the entries on which they meet.
+
+    Example:
+        >>> together([torch.tensor([1.0, 0.0, 2.0, 0.0]), torch.tensor([0.0, 1.0, 3.0, 4.0])])
+        tensor([False, False,  True, False])
+        >>> together([torch.tensor([1.0, 2.0]), torch.tensor([0.0, 1.0])])
+        tensor([True, True])
+    """
+    moved = torch.stack([one != 0 for one in found if one is not None])
+    both = moved.sum(0) >= 2
+    return torch.ones_like(both) if 2 * both.sum() >= moved.any(0).sum() else both
+
+
+def last_shared(terms: Terms, parameters: Sequence[nn.Parameter]) -> int | None:
+    """The place of the shared matrix nearest to the terms: the weights W of GradNorm's last shared layer.
+
+    Of the matrices (two dimensions or more) most of whose moved entries the most terms move, the one with the
+    fewest operations between it and the terms. None where too few terms have rows in this batch to say.
+
+    Raises:
+        ConfigError: no two terms share a matrix.
+    """
+    by_term = gradients(terms, parameters)
+    if sum(any(one is not None and bool((_dense(one) != 0).any()) for one in found) for found in by_term) < 2:
+        return None
+    away = [depths(term) for term in terms.values()]
+    best: tuple[int, int, int] | None = None
+    for place, parameter in enumerate(parameters):
+        given = [one[place] for one in by_term]
+        if parameter.dim() < 2 or any(one is not None and one.is_sparse for one in given):
+            continue
+        count = _sharing(given)
+        if count >= 2:
+            depth = max(found[id(parameter)] for found in away if id(parameter) in found)
+            candidate = (-count, depth, place)
+            best = candidate if best is None else min(best, candidate)
+    if best is None:
+        raise ConfigError(
+            f"balancer 'gradnorm': no two of the terms {', '.join(terms)} share a weight matrix: there is nothing "
+            "to balance. Use a model that shares layers between tasks, or balancer = 'fixed'."
+        )
+    return best[2]
 
 
 def depths(term: Float[Tensor, ""]) -> dict[int, int]:
@@ -30,42 +89,17 @@ def depths(term: Float[Tensor, ""]) -> dict[int, int]:
     return found
 
 
-def shared(terms: Terms, parameters: Sequence[nn.Parameter]) -> tuple[int, ...]:
-    """Places of the parameters that at least two terms reach.
-
-    Example:
-        >>> import torch
-        >>> both, one = nn.Parameter(torch.ones(2)), nn.Parameter(torch.ones(2))
-        >>> shared({"a": both.sum(), "b": (both * one).sum()}, [both, one])
-        (0,)
-    """
-    return _reached_by(list(map(depths, terms.values())), parameters, 2)
-
-
-def last_shared(terms: Terms, parameters: Sequence[nn.Parameter]) -> int:
-    """The place of the shared matrix nearest to the terms: the weights W of GradNorm's last shared layer.
-
-    Of the matrices (two dimensions or more) that the most terms reach, the one with the fewest operations
-    between it and the terms.
-
-    Raises:
-        ConfigError: no two terms share a matrix.
-    """
-    reach = [depths(term) for term in terms.values()]
-    for least in range(len(reach), 1, -1):
-        places = [place for place in _reached_by(reach, parameters, least) if parameters[place].dim() >= 2]
-        if places:
-            return min(places, key=lambda place: _depth(reach, parameters[place]))
-    raise ConfigError(
-        f"balancer 'gradnorm': no two of the terms {', '.join(terms)} share a weight matrix: there is nothing to "
-        "balance. Use a model that shares layers between tasks, or balancer = 'fixed'."
-    )
+def _sharing(found: Sequence[Tensor | None]) -> int:
+    """How many terms move most of the entries that any term moves."""
+    given = [one != 0 for one in found if one is not None]
+    if len(given) < 2:
+        return 0
+    moved = torch.stack(given)
+    union = moved.any(0).sum()
+    if not bool(union):
+        return 0
+    return int((moved.flatten(1).sum(1) > union / 2).sum())
 
 
-def _reached_by(reach: Sequence[dict[int, int]], parameters: Sequence[nn.Parameter], least: int) -> tuple[int, ...]:
-    counts = (sum(id(one) in found for found in reach) for one in parameters)
-    return tuple(place for place, count in enumerate(counts) if count >= least)
-
-
-def _depth(reach: Iterable[dict[int, int]], parameter: nn.Parameter) -> int:
-    return max(found[id(parameter)] for found in reach if id(parameter) in found)
+def _dense(gradient: Tensor) -> Tensor:
+    return gradient._values() if gradient.is_sparse else gradient
