@@ -50,7 +50,10 @@ class AEM2TLConfig(InputOptions):
 
 @register("aem2tl", AEM2TLConfig)
 class AEM2TL(nn.Module):
-    """AEM²TL's network. A row of unknown scenario gets the mean of the scenarios' answers for it.
+    """AEM²TL's network.
+
+    A row of unknown scenario reads the mean of the scenarios' embeddings, and from parts that belong to a scenario
+    gets the mean of their answers.
 
     Hidden: `bottom` [B, 2H], what the task experts read.
     """

@@ -39,7 +39,8 @@ class MMoEConfig(InputOptions):
 class MMoE(nn.Module):
     """Shared experts, gates and towers by scenario and head.
 
-    A row of unknown scenario gets the mean of the scenarios' answers for it.
+    A row of unknown scenario reads the mean of the scenarios' embeddings, and from parts that belong to a scenario
+    gets the mean of their answers.
     Hidden: each head's mixture [B, H].
     """
 

@@ -83,7 +83,8 @@ class _Level(nn.Module):
 class PLE(nn.Module):
     """Shared and own experts in levels, gates and towers by scenario and head.
 
-    A row of unknown scenario gets the mean of the scenarios' answers for it.
+    A row of unknown scenario reads the mean of the scenarios' embeddings, and from parts that belong to a scenario
+    gets the mean of their answers.
     Hidden: each head's last stream [B, H].
     """
 

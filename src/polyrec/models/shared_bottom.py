@@ -33,7 +33,8 @@ class SharedBottomConfig(InputOptions):
 class SharedBottom(nn.Module):
     """A shared multi-layer perceptron, towers by scenario and head.
 
-    A row of unknown scenario gets the mean of the scenarios' answers for it.
+    A row of unknown scenario reads the mean of the scenarios' embeddings, and from parts that belong to a scenario
+    gets the mean of their answers.
     Hidden: `bottom` [B, H].
     """
 

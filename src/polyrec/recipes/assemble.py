@@ -1,7 +1,7 @@
 """The one place where a model meets an objective."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
@@ -10,7 +10,7 @@ from torch import nn
 from polyrec import models, objectives
 from polyrec.artifact.manifest import Part
 from polyrec.batch import Layout
-from polyrec.config import RunConfig, TrainingConfig
+from polyrec.config import RunConfig, Split, TrainingConfig
 from polyrec.declare import parse
 from polyrec.errors import ConfigError
 from polyrec.objectives import Balancer, Objective
@@ -33,6 +33,32 @@ class Assembly:
 def training_of(run: RunConfig) -> TrainingConfig:
     """The recipe's training defaults with the run file's [training] over them."""
     return parse(TrainingConfig, {**get(run.recipe).training, **run.training}, "[training]")
+
+
+def resolve(run: RunConfig) -> RunConfig:
+    """The run with every option written out, so that a later default changes nothing about it.
+
+    Raises:
+        ConfigError: an unknown recipe or option, with the nearest known name.
+    """
+    recipe, training = get(run.recipe), training_of(run)
+    own = dict(run.model)
+    name = own.pop("name", recipe.model)
+    config = models.entry(name).config
+    model = parse(config, {**(recipe.model_options if name == recipe.model else {}), **own}, f"[model] of {name}")
+    options = {key: value for key, value in asdict(model).items() if key != "tables" and value is not None}
+    balancer = training.balancer or recipe.balancer
+    return replace(
+        run,
+        data=replace(run.data, split=run.data.split or Split()) if run.data.log else run.data,
+        model={"name": name, **options},
+        objective={**recipe.objective_options, **run.objective},
+        balancer={**(recipe.balancer_options if balancer == recipe.balancer else {}), **run.balancer},
+        training={
+            **{key: value for key, value in asdict(training).items() if value is not None},
+            "balancer": balancer,
+        },
+    )
 
 
 def assemble(run: RunConfig, layout: Layout) -> Assembly:

@@ -9,7 +9,7 @@ from polyrec.config import RunConfig
 from polyrec.data.loader import Loader
 from polyrec.evaluation import collect
 from polyrec.evaluation.validation import validation
-from polyrec.recipes.assemble import Assembly, assemble, training_of
+from polyrec.recipes.assemble import Assembly, assemble, resolve, training_of
 from polyrec.recipes.folder import RunFolder
 from polyrec.recipes.outcome import batches, keep
 from polyrec.recipes.prepare import Prepared, prepare
@@ -47,13 +47,14 @@ def fit(
     if training.threads is not None:
         torch.set_num_threads(training.threads)
     folder = RunFolder(Path(out))
-    folder.check(run, resume)
+    whole = resolve(run)
+    folder.check(whole, resume)
     if folder.report.exists():
         return folder
     # Bad rows and options are refused before anything is written.
     prepared = prepared or prepare(run.data, folder.vocabulary)
     assembly = assemble(run, prepared.encoder.layout)
-    folder.claim(run, prepared.about())
+    folder.claim(whole, prepared.about())
     prepared.keep(folder.vocabulary)
     started = time.perf_counter()
     history = _train(run, assembly, prepared, folder, resume, log)
