@@ -128,6 +128,8 @@ def _macro_bounds(metric: str, value: float, cells: Sequence[Measured]) -> tuple
     if len(drawn) < len(cells):
         return None
     mean = np.mean(drawn, axis=0)
+    if np.isfinite(mean).sum() < 2:  # with many small scenarios, each draw leaves one of them without rows
+        return None
     if metric == "ece":
         return ece_bounds(value, mean, np.mean([one.replicates["noise"] for one in cells], axis=0))
     return resample.percentiles(mean)

@@ -70,7 +70,7 @@ class RoutedMLP(nn.Module):
         for place, layer in enumerate(self.layers):
             x = layer(x, route)
             if not (self.linear_end and place == len(self.layers) - 1):
-                x = self.dropout(torch.relu_(x))
+                x = self.dropout(torch.relu(x))
         return x
 
 

@@ -92,9 +92,10 @@ def _owned(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _remove_leftovers(path: Path) -> None:
-    """What writers that were killed left behind."""
-    for found in path.parent.glob(f".{path.name}.*.tmp"):
-        found.unlink(missing_ok=True)
+    """What writers that were killed left behind: our temporary files, and those of safetensors within them."""
+    for pattern in (f".{path.name}.*.tmp", ".tmp??????"):
+        for found in path.parent.glob(pattern):
+            found.unlink(missing_ok=True)
 
 
 def _not_written(path: Path, reason: Exception) -> str:

@@ -7,6 +7,7 @@ import pytest
 
 from polyrec.batch import NO_USER
 from polyrec.errors import DataError
+from polyrec.evaluation.collected import Collected
 from polyrec.evaluation.report import Report, Row
 from polyrec.metrics import auc, ece, gauc, log_loss, ne, pcoc, reliability
 from polyrec.schema import Target
@@ -271,3 +272,25 @@ def test_a_report_of_six_hundred_thousand_rows_takes_seconds(world, capsys):
     with capsys.disabled():
         print(f"\nreport of 600,000 rows x 3 scenarios x 3 targets: {seconds:.2f} s")
     assert seconds < 20  # about 1 s on an idle machine
+
+
+def test_three_hundred_small_scenarios_have_a_report_without_intervals_where_none_can_be_drawn():
+    rng = np.random.default_rng(0)
+    rows, names = 3_000, tuple(f"s{place}" for place in range(300))
+    target = Target("click")
+    labels = rng.random(rows) < 0.4
+    many = Collected(
+        targets=(target,),
+        scenarios=names,
+        scenario=np.sort(rng.integers(0, 300, rows)).astype(np.int32),
+        user=np.arange(rows),
+        logits={target: rng.normal(size=rows).astype(np.float32)},
+        labels={target: labels},
+        inside={target: np.ones(rows, bool)},
+    )
+    report = Report.build(many, recipe="star", split="test")
+    row = report.get("macro", target, "ece")
+    assert row is not None
+    assert row.value is not None
+    assert row.low is None
+    assert "no interval" in str(row.note)
