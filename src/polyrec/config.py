@@ -80,6 +80,7 @@ class TrainingConfig:
     lr_decay: Literal["none", "linear", "cosine"] = "none"  # to 0 over the planned steps
     warmup: Annotated[int, Ge(0)] = 0  # steps
     clip: Annotated[float, Gt(0)] | None = None  # norm of the dense gradient
+    average: Annotated[int, Ge(0)] = 0  # steps over which weights are averaged for validation and use; 0: not
     evaluations: Annotated[int, Ge(1)] = 2  # validations in an epoch
     patience: Annotated[int, Ge(1)] = 3  # validations without a better one before stopping
     metric: Literal["auc", "log_loss"] = "auc"  # mean over validation cells

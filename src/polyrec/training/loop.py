@@ -15,6 +15,7 @@ from polyrec.errors import ConfigError
 from polyrec.objectives import Balancer, Objective
 from polyrec.objectives.start import begin
 from polyrec.training import checkpoint
+from polyrec.training.average import Average
 from polyrec.training.device import device
 from polyrec.training.events import Events
 from polyrec.training.interrupt import Interrupt, Interrupted
@@ -125,7 +126,8 @@ class _Loop:
         self.planned = loader.steps * self.config.epochs
         parts = {"model": self.model, "objective": self.objective, "balancer": self.balancer}
         self.moving = [one for part in (model, objective) for one in part.parameters() if one.requires_grad]
-        self.running = Running(parts, Optimizer(parts, self.config, self.planned), Place(stage.name))
+        average = Average({"model": self.model, "objective": self.objective}, self.config.average)
+        self.running = Running(parts, Optimizer(parts, self.config, self.planned), Place(stage.name), average)
         self.due = evaluation_steps(loader.steps, self.config.evaluations)
         self.kept = folder / "checkpoints" / f"{stage.name}.safetensors" if folder is not None else None
         self.events = Events(folder / "events.jsonl") if folder is not None else None
@@ -185,6 +187,7 @@ class _Loop:
             self._step(batch)
             place.window, place.batch = after.window, after.batch
             place.step, place.epoch_step, place.rows = place.step + 1, place.epoch_step + 1, place.rows + len(batch)
+            self.running.average.move(place.step)
             now = time.monotonic()
             place.seconds, self.mark = place.seconds + now - self.mark, now
             self.bar.move(place.step, place.epoch)
@@ -227,17 +230,18 @@ class _Loop:
         """Validate, keep the best weights, and say whether the patience has ended."""
         running, place = self.running, self.place
         self._tell()
+        best = running.best
         self.model.eval()
-        with torch.no_grad():
+        with torch.no_grad(), running.average.shown():
             found = self.evaluate()
+            score = found.score
+            better = score is not None and (best.score is None or score > best.score)
+            if better or best.score is None:
+                best.score, best.step, best.waited = score, place.step, 0
+                running.keep_best()
+            else:
+                best.waited += 1
         self.model.train()
-        best, score = running.best, found.score
-        better = score is not None and (best.score is None or score > best.score)
-        if better or best.score is None:
-            best.score, best.step, best.waited = score, place.step, 0
-            running.keep_best()
-        else:
-            best.waited += 1
         line = {"step": place.step, "epoch": place.epoch, "score": score, "cells": dict(found.cells)}
         running.validations.append(line)
         self._event("evaluation", score=score, metric=self.config.metric, cells=dict(found.cells), best=better)

@@ -9,6 +9,7 @@ from torch import nn
 
 from polyrec.errors import DataError, NotReadyError
 from polyrec.shapes import Tensor
+from polyrec.training.average import Average
 from polyrec.training.checkpoint import Checkpoint
 from polyrec.training.losses import Losses
 from polyrec.training.optim import Optimizer
@@ -49,6 +50,7 @@ class Running:
     parts: Mapping[str, nn.Module]  # model, objective, balancer
     optimizer: Optimizer
     place: Place
+    average: Average
     best: Best = field(default_factory=Best)
     validations: list[dict[str, Any]] = field(default_factory=list)
     losses: Losses = field(default_factory=Losses)
@@ -63,10 +65,11 @@ class Running:
             self._load(self.best.weights)
 
     def checkpoint(self) -> Checkpoint:
-        """Weights, optimizer, best weights, random state and place; of a stage that has ended the weights alone."""
+        """Weights, their average, optimizer, best weights, random state and place; of a stage that has ended the weights alone."""
         tensors = {f"weights/{name}": one for name, one in self._weights().items()}
         if not self.place.ended:
             tensors |= {f"best/{name}": one for name, one in self.best.weights.items()}
+            tensors |= {f"average/{name}": one for name, one in self.average.weights.items()}
             tensors |= {f"optimizer/{name}": one for name, one in self.optimizer.state().items()}
             tensors |= {f"random/{name}": one for name, one in _random().items()}
             if self.losses.held:
@@ -94,6 +97,7 @@ class Running:
         self.losses.names = tuple(found.values["losses"])
         if not self.place.ended:
             self.optimizer.load(found.part("optimizer"))
+            self.average.load(found.part("average"))
             _set_random(found.part("random"))
             held = found.part("losses").get("held")
             self.losses.held = list(held) if held is not None else []
