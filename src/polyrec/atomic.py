@@ -11,6 +11,9 @@ from pathlib import Path
 def whole_file(path: str | Path) -> Iterator[Path]:
     """A temporary path beside `path`, moved onto it when the block ends well and removed when it does not.
 
+    Raises:
+        FileExistsError: `path` is a folder or a device.
+
     Example:
         >>> import tempfile
         >>> folder = Path(tempfile.mkdtemp())
@@ -19,7 +22,9 @@ def whole_file(path: str | Path) -> Iterator[Path]:
         >>> [found.name for found in folder.iterdir()]
         ['a.txt']
     """
-    path = Path(path)
+    path = Path(path).resolve()  # through a link: the link stays one
+    if path.exists() and not path.is_file():
+        raise FileExistsError(f"{path} is a folder or a device: a file is not put in its place. Name a file.")
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -36,8 +41,13 @@ def whole_folder(path: str | Path) -> Iterator[Path]:
     """A temporary folder beside `path` that takes its place when the block ends well.
 
     What stood at `path` before is removed only after the new folder is there.
+
+    Raises:
+        FileExistsError: `path` is a file or a device.
     """
-    path = Path(path)
+    path = Path(path).resolve()
+    if path.exists() and not path.is_dir():
+        raise FileExistsError(f"{path} is a file or a device: a folder is not put in its place. Name a folder.")
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)

@@ -103,7 +103,8 @@ class RunConfig:
     model: dict[str, Any] = field(default_factory=dict)
     objective: dict[str, Any] = field(default_factory=dict)
     balancer: dict[str, Any] = field(default_factory=dict)
-    training: dict[str, Any] = field(default_factory=dict)  # over the recipe's defaults
+    training: dict[str, Any] = field(default_factory=dict)  # over the recipe's defaults, in every stage
+    stages: dict[str, dict[str, Any]] = field(default_factory=dict)  # over `training`, by stage
     transfer: dict[str, Any] = field(default_factory=dict)
 
     @classmethod

@@ -14,7 +14,8 @@ from polyrec.config import RunConfig, Split, TrainingConfig
 from polyrec.declare import parse
 from polyrec.errors import ConfigError
 from polyrec.objectives import Balancer, Objective
-from polyrec.recipes.recipe import Recipe, get
+from polyrec.recipes.recipe import Recipe, StageOptions, get
+from polyrec.training.plan import Plan, Stage
 
 
 @dataclass(frozen=True)
@@ -22,17 +23,55 @@ class Assembly:
     """Everything a stage trains, and the words to build it again."""
 
     recipe: Recipe
+    stage: Stage
     model: nn.Module
     objective: Objective
     balancer: Balancer
-    training: TrainingConfig
     model_part: Part
     objective_part: Part
 
+    @property
+    def training(self) -> TrainingConfig:
+        """The stage's budget."""
+        return self.stage.training
 
-def training_of(run: RunConfig) -> TrainingConfig:
-    """The recipe's training defaults with the run file's [training] over them."""
-    return parse(TrainingConfig, {**get(run.recipe).training, **run.training}, "[training]")
+
+def training_of(run: RunConfig, stage: StageOptions | None = None) -> TrainingConfig:
+    """The recipe's training defaults, those of one stage if asked for, with the run file's over them."""
+    plain = {**get(run.recipe).training, **(stage.training if stage else {}), **run.training}
+    if stage is None or not run.stages.get(stage.name):
+        return parse(TrainingConfig, plain, "[training]")
+    return parse(TrainingConfig, {**plain, **run.stages[stage.name]}, f"[stages.{stage.name}]")
+
+
+def plan_of(run: RunConfig) -> Plan:
+    """The stages that a run goes through.
+
+    Raises:
+        ConfigError: options of a stage that the recipe does not have.
+
+    Example:
+        >>> from polyrec.config import DataConfig
+        >>> run = RunConfig("mmoe", DataConfig("schema.toml", log=("log.parquet",)), training={"epochs": 2})
+        >>> [(stage.name, stage.training.epochs) for stage in plan_of(run).stages]
+        [('train', 2)]
+    """
+    recipe = get(run.recipe)
+    for name in run.stages:
+        recipe.stage(name)
+    return Plan(tuple(_stage(run, recipe, one) for one in recipe.stages))
+
+
+def _stage(run: RunConfig, recipe: Recipe, one: StageOptions) -> Stage:
+    return Stage(
+        one.name,
+        training_of(run, one),
+        objective=one.objective or recipe.objective,
+        trainable=one.trainable,
+        start=one.start,
+        carry=one.carry,
+        keep=one.keep,
+    )
 
 
 def resolve(run: RunConfig) -> RunConfig:
@@ -48,21 +87,29 @@ def resolve(run: RunConfig) -> RunConfig:
     model = parse(config, {**(recipe.model_options if name == recipe.model else {}), **own}, f"[model] of {name}")
     options = {key: value for key, value in asdict(model).items() if key != "tables" and value is not None}
     balancer = training.balancer or recipe.balancer
+    whole = _plain(training) | {"balancer": balancer}
     return replace(
         run,
         data=replace(run.data, split=run.data.split or Split()) if run.data.log else run.data,
         model={"name": name, **options},
         objective={**recipe.objective_options, **run.objective},
         balancer={**(recipe.balancer_options if balancer == recipe.balancer else {}), **run.balancer},
-        training={
-            **{key: value for key, value in asdict(training).items() if value is not None},
-            "balancer": balancer,
+        training=whole,
+        stages={
+            stage.name: {key: value for key, value in _plain(stage.training).items() if value != whole.get(key)}
+            for stage in plan_of(run).stages
         },
     )
 
 
-def assemble(run: RunConfig, layout: Layout) -> Assembly:
-    """Build a recipe's parts for these rows; the seed decides every initial weight.
+def _plain(training: TrainingConfig) -> dict[str, Any]:
+    return {key: value for key, value in asdict(training).items() if value is not None}
+
+
+def assemble(run: RunConfig, layout: Layout, stage: str | None = None) -> Assembly:
+    """Build the parts of a recipe's stage (of its last one, unless named) for these rows.
+
+    The seed decides every initial weight.
 
     Raises:
         ConfigError: an unknown recipe or option, with the nearest known name.
@@ -70,26 +117,31 @@ def assemble(run: RunConfig, layout: Layout) -> Assembly:
     recipe = get(run.recipe)
     if run.transfer:
         raise ConfigError(f"[transfer] is not for recipe {recipe.name!r}. Remove the table.")
-    training = training_of(run)
+    options = recipe.stage(stage) if stage is not None else recipe.stages[-1]
+    planned = plan_of(run).stage(options.name)
+    training = planned.training
     torch.manual_seed(training.seed)
-    objective_options = {**recipe.objective_options, **run.objective}
-    objective = objectives.build(recipe.objective, layout, objective_options)
+    # The run file's [objective] is for the recipe's own.
+    own_options = {**recipe.objective_options, **run.objective} if options.objective is None else {}
+    objective_options = {**own_options, **options.objective_options}
+    objective = objectives.build(planned.objective, layout, objective_options)
     # Which optimizer the tables get decides what gradients they make.
     own = dict(run.model)
     name = own.pop("name", recipe.model)  # another backbone under the recipe's objective
     if "tables" in own:
         raise ConfigError("[model] tables: write it as [training] tables, which decides the optimizer too.")
-    model_options = {**(recipe.model_options if name == recipe.model else {}), **own, "tables": training.tables}
+    mine = (recipe.model_options, options.model_options) if name == recipe.model else ({}, {})
+    model_options = {**mine[0], **own, **mine[1], "tables": training.tables}
     model = models.build(name, layout, objective.heads, model_options)
     balancer = _balancer(recipe, objective, run.balancer, training)
     return Assembly(
         recipe,
+        planned,
         model,
         objective,
         balancer,
-        training,
         Part(name, model_options),
-        Part(recipe.objective, objective_options),
+        Part(planned.objective, objective_options),
     )
 
 

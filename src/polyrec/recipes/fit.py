@@ -1,7 +1,9 @@
 """One run from its run file to a folder with a report and a bundle."""
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -9,11 +11,12 @@ from polyrec.config import RunConfig
 from polyrec.data.loader import Loader
 from polyrec.evaluation import collect
 from polyrec.evaluation.validation import validation
-from polyrec.recipes.assemble import Assembly, assemble, resolve, training_of
+from polyrec.recipes.assemble import Assembly, assemble, plan_of, resolve, training_of
 from polyrec.recipes.folder import RunFolder
 from polyrec.recipes.outcome import batches, keep
 from polyrec.recipes.prepare import Prepared, prepare
-from polyrec.training import Evaluation, History, Stage, train
+from polyrec.training import Evaluation, History, Parts
+from polyrec.training import run as run_plan
 from polyrec.training.progress import Log
 
 
@@ -53,30 +56,44 @@ def fit(
         return folder
     # Bad rows and options are refused before anything is written.
     prepared = prepared or prepare(run.data, folder.vocabulary)
-    assembly = assemble(run, prepared.encoder.layout)
+    plan = plan_of(run)
+    assemblies = {stage.name: assemble(run, prepared.encoder.layout, stage.name) for stage in plan.stages}
     folder.claim(whole, prepared.about())
     prepared.keep(folder.vocabulary)
     started = time.perf_counter()
-    history = _train(run, assembly, prepared, folder, resume, log)
+    results = run_plan(
+        plan,
+        lambda stage, _: _parts(run, assemblies[stage.name], prepared),
+        folder=folder.path,
+        resume=resume,
+        log=log,
+    )
     keep(
         folder,
         prepared,
-        assembly,
+        assemblies[plan.stages[-1].name],
         {
             "seconds": round(time.perf_counter() - started, 3),
-            "rows_per_second": round(history.rows / max(history.seconds, 1e-9)),
+            **_told([one.history for one in results.values()]),
             "seed": training.seed,
-            "steps": history.steps,
-            "best_step": history.best_step,
-            "stopped_early": history.stopped_early,
         },
     )
     return folder
 
 
-def _train(
-    run: RunConfig, assembly: Assembly, prepared: Prepared, folder: RunFolder, resume: bool, log: Log | None
-) -> History:
+def _told(histories: Sequence[History]) -> dict[str, Any]:
+    """How training went, for the report: counts over all stages, the stop of the last one."""
+    last, seconds = histories[-1], sum(one.seconds for one in histories)
+    return {
+        "rows_per_second": round(sum(one.rows for one in histories) / max(seconds, 1e-9)),
+        "steps": sum(one.steps for one in histories),
+        "best_step": sum(one.steps for one in histories[:-1]) + last.best_step,
+        "stopped_early": last.stopped_early,
+    }
+
+
+def _parts(run: RunConfig, assembly: Assembly, prepared: Prepared) -> Parts:
+    """What a stage trains, its rows, and how it is validated."""
     training, data = assembly.training, run.data
     loader = Loader(
         prepared.splits.train,
@@ -100,14 +117,4 @@ def _train(
         cells = {f"{cell.scenario}/{cell.target.name}": value for cell, value in found.cells.items()}
         return Evaluation(None if found.mean is None else sign * found.mean, cells)
 
-    return train(
-        Stage("train", training),
-        assembly.model,
-        assembly.objective,
-        assembly.balancer,
-        loader,
-        evaluate,
-        folder=folder.path,
-        resume=resume,
-        log=log,
-    )
+    return Parts(assembly.model, assembly.objective, assembly.balancer, loader, evaluate)

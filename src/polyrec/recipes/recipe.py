@@ -2,9 +2,33 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from polyrec.errors import ConfigError, unknown
+from polyrec.training.plan import SCRATCH, Carry
+
+
+@dataclass(frozen=True, slots=True)
+class StageOptions:
+    """One stage of a recipe: what differs in it from the recipe as a whole.
+
+    `training`, `model_options` and `objective_options` go over the recipe's own; the run file's tables go over
+    `training` (its `[stages.NAME]` last of all) and under `model_options`, which make this stage what it is.
+    The rest is as in `training.Stage`.
+    """
+
+    name: str
+    training: Mapping[str, Any] = field(default_factory=dict)
+    model_options: Mapping[str, Any] = field(default_factory=dict)
+    objective: str | None = None  # another than the recipe's
+    objective_options: Mapping[str, Any] = field(default_factory=dict)
+    trainable: tuple[str, ...] = ("*",)
+    start: str = SCRATCH
+    carry: tuple[Carry, ...] = ()
+    keep: Literal["best", "last"] = "best"
+
+
+TRAIN = StageOptions("train")
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,7 +36,7 @@ class Recipe:
     """A model, an objective, a balancer and how they are trained: the paper's summary as a value.
 
     `model`, `objective`, `balancer` name registered parts; the mappings hold this recipe's defaults for
-    them, which a run file's tables override key by key.
+    them, which a run file's tables override key by key. The last stage's model is what the run leaves.
     """
 
     name: str
@@ -27,6 +51,15 @@ class Recipe:
     objective_options: Mapping[str, Any] = field(default_factory=dict)
     balancer_options: Mapping[str, Any] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
+    stages: tuple[StageOptions, ...] = (TRAIN,)
+
+    def stage(self, name: str) -> StageOptions:
+        """The stage of that name."""
+        for one in self.stages:
+            if one.name == name:
+                return one
+        known = [one.name for one in self.stages]
+        raise ConfigError(unknown("stage", name, known, f"a stage of recipe {self.name!r}"))
 
 
 _RECIPES: dict[str, Recipe] = {}

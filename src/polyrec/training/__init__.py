@@ -2,7 +2,20 @@
 
 from polyrec.training.interrupt import Interrupted
 from polyrec.training.loop import Evaluation, History, train
-from polyrec.training.plan import Plan, Stage
+from polyrec.training.pace import Paced
+from polyrec.training.plan import Carry, Plan, Stage
 from polyrec.training.run import Parts, Result, run
 
-__all__ = ["Evaluation", "History", "Interrupted", "Parts", "Plan", "Result", "Stage", "run", "train"]
+__all__ = [
+    "Carry",
+    "Evaluation",
+    "History",
+    "Interrupted",
+    "Paced",
+    "Parts",
+    "Plan",
+    "Result",
+    "Stage",
+    "run",
+    "train",
+]

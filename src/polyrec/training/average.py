@@ -66,6 +66,12 @@ class Average:
         current = self._current()
         self.weights = {name: one.to(current[name].device) for name, one in weights.items()}
 
+    @torch.no_grad()
+    def settle(self) -> None:
+        """The modules have the averaged weights from now on."""
+        for name, one in self._current().items() if self.weights else ():
+            one.copy_(self.weights[name])
+
     @contextmanager
     def shown(self) -> Iterator[None]:
         """The modules have the averaged weights for a while, then their own again."""

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -14,6 +14,7 @@ from polyrec.data.loader import Position
 from polyrec.errors import ConfigError
 from polyrec.objectives import Balancer, Objective
 from polyrec.objectives.start import begin
+from polyrec.shapes import Tensor
 from polyrec.training import checkpoint
 from polyrec.training.average import Average
 from polyrec.training.device import device
@@ -21,8 +22,10 @@ from polyrec.training.events import Events
 from polyrec.training.interrupt import Interrupt, Interrupted
 from polyrec.training.mask import mask_ids
 from polyrec.training.optim import Optimizer
-from polyrec.training.plan import SCRATCH, Stage
+from polyrec.training.pace import Paced
+from polyrec.training.plan import Stage
 from polyrec.training.progress import Bar, Log
+from polyrec.training.schedule import evaluation_steps
 from polyrec.training.seed import derive
 from polyrec.training.state import Best, Place, Running
 
@@ -56,7 +59,7 @@ class Batches(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """How a stage went. `seconds`: of training, validation left out."""
+    """How a stage went. `seconds`: of training, validation left out. `snapshots`: weights at the start of an epoch."""
 
     steps: int
     rows: int
@@ -65,6 +68,7 @@ class History:
     best_score: float | None
     stopped_early: bool
     validations: Sequence[Mapping[str, Any]] = ()
+    snapshots: Mapping[int, Mapping[str, Tensor]] = field(default_factory=dict)
 
 
 def train(
@@ -78,8 +82,9 @@ def train(
     folder: Path | None = None,
     resume: bool = False,
     log: Log | None = None,
+    snapshots: Sequence[int] = (),
 ) -> History:
-    """Run a stage, and leave the model with the weights of its best validation.
+    """Run a stage, and leave the model with the weights of its best validation (or the last, as the stage says).
 
     Args:
         stage: budget and trainable parameters.
@@ -92,6 +97,7 @@ def train(
         resume: go on from the stage's checkpoint in `folder`, if there is one; to weights that are the same
             bit by bit, on one thread, as if nothing had happened.
         log: told of each validation.
+        snapshots: epochs whose first weights are kept, in checkpoints too.
 
     Raises:
         ConfigError: a loss stopped being a number, or the device is not there.
@@ -99,7 +105,7 @@ def train(
         NotReadyError: a checkpoint cannot be written.
         Interrupted: Ctrl-C or SIGTERM; a checkpoint has been written.
     """
-    return _Loop(stage, model, objective, balancer, loader, evaluate, folder, log).run(resume)
+    return _Loop(stage, model, objective, balancer, loader, evaluate, folder, log).run(resume, snapshots)
 
 
 class _Loop:
@@ -125,6 +131,7 @@ class _Loop:
         self.loader, self.evaluate, self.log = loader, evaluate, log
         self.planned = loader.steps * self.config.epochs
         parts = {"model": self.model, "objective": self.objective, "balancer": self.balancer}
+        self.paced = [one for part in (model, objective) for one in part.modules() if isinstance(one, Paced)]
         self.moving = [one for part in (model, objective) for one in part.parameters() if one.requires_grad]
         average = Average({"model": self.model, "objective": self.objective}, self.config.average)
         self.running = Running(parts, Optimizer(parts, self.config, self.planned), Place(stage.name), average)
@@ -136,23 +143,26 @@ class _Loop:
     def place(self) -> Place:
         return self.running.place
 
-    def run(self, resume: bool) -> History:
+    def run(self, resume: bool, snapshots: Sequence[int]) -> History:
+        self.snapshots = frozenset(snapshots)
         self._begin(resume)
         if not self.place.ended:
             steps, epochs = self.planned, self.config.epochs
             with Bar(self.log, self.stage.name, steps, epochs, self.place.step) as self.bar, Interrupt() as self.stop:
                 self.place.ended = self._epochs()
-            self.running.take_best()
+            self.running.finish(best=self.stage.keep == "best")
             self._event("end", why=self.place.ended, best_step=self.running.best.step)
             self._save()
             if self.stop.asked:
                 raise Interrupted(self._interrupted())
         self.model.eval()
-        place, best = self.place, self.running.best
-        early = place.ended == "patience"
-        return History(
-            place.step, place.rows, place.seconds, best.step, best.score, early, tuple(self.running.validations)
-        )
+        return self._history()
+
+    def _history(self) -> History:
+        place, running = self.place, self.running
+        best, early = running.best, place.ended == "patience"
+        told = (tuple(running.validations), running.snapshots)
+        return History(place.step, place.rows, place.seconds, best.step, best.score, early, *told)
 
     def _begin(self, resume: bool) -> None:
         torch.manual_seed(derive(self.config.seed, self.stage.name))
@@ -168,11 +178,13 @@ class _Loop:
 
     def _epochs(self) -> str:
         """Train until the budget or the patience ends; which of the two."""
-        place = self.place
-        if place.step == 0 and self.stage.start == SCRATCH:
+        place, start = self.place, self.objective.start
+        if place.step == 0 and start is not None and not start.any():  # not begun by an earlier stage
             rows = self.loader.epoch(0, Position())
             begin(self.objective, (batch.to(self.device) for _, batch in rows))
         while place.epoch < self.config.epochs:
+            if place.epoch_step == 0 and place.epoch in self.snapshots:
+                self.running.snap()
             if self._epoch() or self._validated():
                 return "patience"
             place.epoch, place.window, place.batch, place.epoch_step = place.epoch + 1, 0, 0, 0
@@ -201,6 +213,8 @@ class _Loop:
     def _step(self, batch: Batch) -> None:
         step = self.place.step
         batch = mask_ids(batch.to(self.device), self.config.mask_ids, self.config.seed, step)
+        for one in self.paced:
+            one.pace(self.place.epoch + self.place.epoch_step / self.loader.steps, self.config.epochs)
         output = self.model(batch)
         terms = self.objective(output, batch)
         if step == 0 and tuple(terms) != self.balancer.terms:
@@ -230,24 +244,17 @@ class _Loop:
         """Validate, keep the best weights, and say whether the patience has ended."""
         running, place = self.running, self.place
         self._tell()
-        best = running.best
         self.model.eval()
         with torch.no_grad(), running.average.shown():
             found = self.evaluate()
-            score = found.score
-            better = score is not None and (best.score is None or score > best.score)
-            if better or best.score is None:
-                best.score, best.step, best.waited = score, place.step, 0
-                running.keep_best()
-            else:
-                best.waited += 1
+            score, better = found.score, running.judged(found.score, keep=self.stage.keep == "best")
         self.model.train()
         line = {"step": place.step, "epoch": place.epoch, "score": score, "cells": dict(found.cells)}
         running.validations.append(line)
         self._event("evaluation", score=score, metric=self.config.metric, cells=dict(found.cells), best=better)
-        self.bar.note(_words(place, score, better, best), best.score)
+        self.bar.note(_words(place, score, better, running.best), running.best.score)
         self.mark = time.monotonic()
-        return best.waited >= self.config.patience
+        return self.stage.keep == "best" and running.best.waited >= self.config.patience
 
     def _save_if_due(self) -> None:
         every, place = self.config.checkpoint_steps, self.place
@@ -286,14 +293,3 @@ def _words(place: Place, score: float | None, better: bool, best: Best) -> str:
     rate = place.rows / max(place.seconds, 1e-9)
     compared = "best so far" if better else known
     return f"epoch {place.epoch + 1}, step {place.step:,}: validation {shown} ({compared}), {rate:,.0f} rows/s"
-
-
-def evaluation_steps(steps: int, evaluations: int) -> frozenset[int]:
-    """After which steps of an epoch to validate, beside its end: evenly spread.
-
-    Example:
-        >>> sorted(evaluation_steps(10, 3))
-        [3, 7]
-    """
-    spread = {round(steps * part / evaluations) for part in range(1, evaluations)}
-    return frozenset(spread - {0, steps})

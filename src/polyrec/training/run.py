@@ -6,9 +6,11 @@ from pathlib import Path
 
 from torch import nn
 
+from polyrec.errors import ConfigError
 from polyrec.objectives import Balancer, Objective
+from polyrec.shapes import Tensor
 from polyrec.training.loop import Batches, Evaluation, History, train
-from polyrec.training.plan import Plan, Stage, begin_from
+from polyrec.training.plan import Plan, Point, Stage, begin_from
 from polyrec.training.progress import Log
 
 
@@ -25,10 +27,21 @@ class Parts:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a stage left: its parts, with the weights of the best validation, and how it went."""
+    """What a stage left: its parts, with the weights that it kept, and how it went."""
 
     parts: Parts
     history: History
+
+    def weights(self, part: str, epoch: int | None = None) -> dict[str, Tensor]:
+        """The state of its `"model"` or `"objective"`: as it ended, or at the start of an epoch that was kept.
+
+        Raises:
+            KeyError: the epoch was not reached.
+        """
+        if epoch is None:
+            return dict((self.parts.model if part == "model" else self.parts.objective).state_dict())
+        start, kept = f"{part}/", self.history.snapshots[epoch]
+        return {name[len(start) :]: one for name, one in kept.items() if name.startswith(start)}
 
 
 Build = Callable[[Stage, Mapping[str, Result]], Parts]
@@ -52,9 +65,7 @@ def run(
     results: dict[str, Result] = {}
     for stage in plan.stages:
         parts = build(stage, results)
-        start = plan.start(stage)
-        if start is not None:
-            begin_from(stage, parts.model, results[start].parts.model.state_dict())
+        _begin(plan, stage, parts, results)
         history = train(
             stage,
             parts.model,
@@ -65,6 +76,35 @@ def run(
             folder=folder,
             resume=resume,
             log=log,
+            snapshots=plan.snapshots(stage),
         )
         results[stage.name] = Result(parts, history)
     return results
+
+
+def _begin(plan: Plan, stage: Stage, parts: Parts, results: Mapping[str, Result]) -> None:
+    """Weights of earlier stages into a stage's model and, where it goes on with its objective, into that."""
+
+    def taken(point: Point, part: str) -> dict[str, Tensor]:
+        if point.epoch is not None and point.epoch not in results[point.stage].history.snapshots:
+            raise ConfigError(
+                f"stage {stage.name!r} goes back to the start of epoch {point.epoch} of stage {point.stage!r}, which "
+                "ended before it. Raise that stage's patience, or let it keep its last weights (keep = 'last')."
+            )
+        return results[point.stage].weights(part, point.epoch)
+
+    start = plan.point(stage, stage.start)
+    weights = dict(parts.model.state_dict()) if start is None else taken(start, "model")
+    for one in stage.carry:
+        point = plan.point(stage, one.source)
+        found = one.renamed(taken(point, "model")) if point is not None else {}
+        if not found:
+            raise ConfigError(
+                f"stage {stage.name!r}: carry: nothing in {one.source!r} has a name that begins with {one.of!r}. "
+                "Give the beginning of a parameter's name there."
+            )
+        weights |= found
+    if start is not None or stage.carry:
+        begin_from(stage, parts.model, weights)
+    if start is not None and plan.stage(start.stage).objective == stage.objective:
+        begin_from(stage, parts.objective, taken(start, "objective"))

@@ -1,4 +1,4 @@
-"""The learning rate over the planned steps."""
+"""What happens when over the planned steps: the learning rate, and validations."""
 
 from math import cos, pi
 from typing import Literal
@@ -23,3 +23,14 @@ def factor(step: int, *, steps: int, warmup: int = 0, decay: Decay = "none") -> 
         return 1.0
     done = min((step - warmup) / max(steps - warmup, 1), 1.0)
     return 1.0 - done if decay == "linear" else 0.5 * (1.0 + cos(pi * done))
+
+
+def evaluation_steps(steps: int, evaluations: int) -> frozenset[int]:
+    """After which steps of an epoch to validate, beside its end: evenly spread.
+
+    Example:
+        >>> sorted(evaluation_steps(10, 3))
+        [3, 7]
+    """
+    spread = {round(steps * part / evaluations) for part in range(1, evaluations)}
+    return frozenset(spread - {0, steps})

@@ -54,19 +54,36 @@ class Running:
     best: Best = field(default_factory=Best)
     validations: list[dict[str, Any]] = field(default_factory=list)
     losses: Losses = field(default_factory=Losses)
+    snapshots: dict[int, dict[str, Tensor]] = field(default_factory=dict)  # weights at the start of an epoch
 
-    def keep_best(self) -> None:
-        """Copy the weights as they are now."""
-        self.best.weights = {name: one.detach().clone() for name, one in self._weights().items()}
+    def snap(self) -> None:
+        """Copy the weights as they are now, at the start of an epoch."""
+        self.snapshots[self.place.epoch] = self._copied()
 
-    def take_best(self) -> None:
-        """Put the best weights back."""
-        if self.best.weights:
+    def judged(self, score: float | None, *, keep: bool) -> bool:
+        """Take in a validation of the weights as they are now; whether none was better. `keep`: copy such weights."""
+        best = self.best
+        better = score is not None and (best.score is None or score > best.score)
+        if not better and best.score is not None:
+            best.waited += 1
+            return False
+        best.score, best.step, best.waited = score, self.place.step, 0
+        if keep:
+            best.weights = self._copied()
+        return better
+
+    def finish(self, *, best: bool) -> None:
+        """End with the weights of the best validation, or else with the last ones, averaged where they are averaged."""
+        if best and self.best.weights:
             self._load(self.best.weights)
+        elif not best:
+            self.average.settle()
 
     def checkpoint(self) -> Checkpoint:
-        """Weights, their average, optimizer, best weights, random state and place; of a stage that has ended the weights alone."""
+        """Weights, average, optimizer, best weights, random state, place; of a stage that has ended weights alone."""
         tensors = {f"weights/{name}": one for name, one in self._weights().items()}
+        for epoch, weights in self.snapshots.items():
+            tensors |= {f"snapshots/{epoch}/{name}": one for name, one in weights.items()}
         if not self.place.ended:
             tensors |= {f"best/{name}": one for name, one in self.best.weights.items()}
             tensors |= {f"average/{name}": one for name, one in self.average.weights.items()}
@@ -76,7 +93,7 @@ class Running:
                 tensors["losses/held"] = torch.stack(self.losses.held)
         best = {"score": self.best.score, "step": self.best.step, "waited": self.best.waited}
         values = {"place": asdict(self.place), "best": best, "validations": self.validations}
-        return Checkpoint(tensors, {**values, "losses": list(self.losses.names)})
+        return Checkpoint(tensors, {**values, "losses": list(self.losses.names), "snapshots": list(self.snapshots)})
 
     def restore(self, found: Checkpoint) -> None:
         """Take back what `checkpoint` gave.
@@ -92,6 +109,7 @@ class Running:
             )
         self._load(found.part("weights"))
         self.best = Best(**found.values["best"], weights=found.part("best"))
+        self.snapshots = {epoch: found.part(f"snapshots/{epoch}") for epoch in found.values.get("snapshots", ())}
         self.validations = list(found.values["validations"])
         self.place = Place(**found.values["place"])
         self.losses.names = tuple(found.values["losses"])
@@ -106,6 +124,9 @@ class Running:
         return {
             f"{part}/{name}": one for part, module in self.parts.items() for name, one in module.state_dict().items()
         }
+
+    def _copied(self) -> dict[str, Tensor]:
+        return {name: one.detach().clone() for name, one in self._weights().items()}
 
     def _load(self, weights: Mapping[str, Tensor]) -> None:
         for part, module in self.parts.items():

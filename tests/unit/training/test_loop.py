@@ -8,7 +8,7 @@ from polyrec.data.loader import Position
 from polyrec.errors import ConfigError, DataError, NotReadyError
 from polyrec.training import Interrupted, Stage
 from polyrec.training.events import read
-from polyrec.training.loop import evaluation_steps
+from polyrec.training.schedule import evaluation_steps
 
 
 def weights(model):
