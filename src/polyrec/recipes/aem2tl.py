@@ -41,7 +41,7 @@ _PARTS: dict[str, tuple[str, dict[str, Any]]] = {
     "aem2tl-no-gating": ("no personalised gates", {"model_options": {"gating": False}}),
     "aem2tl-no-entire-space": (
         "conversion learned on clicked rows alone",
-        {"objective": "pointwise", "objective_options": {}},
+        {"objective": "pointwise", "objective_options": {"unclicked": False}},
     ),
     "aem2tl-fixed-weights": ("task weights of one", {"balancer": "fixed", "balancer_options": {}}),
 }
