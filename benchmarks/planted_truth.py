@@ -18,10 +18,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow.parquet as pq
-from trained import Trained, train_one
+from trained import Trained, sigmoid, train_one
 
 from polyrec.data.simulate import judge, simulate
-from polyrec.evaluation.collected import Collected
 from polyrec.schema import Target
 
 
@@ -67,7 +66,7 @@ NETWORKS: dict[str, dict[str, Any]] = {
         "gate_width": 16,
     },
 }
-TRAINING = {"epochs": 4, "evaluations": 2, "patience": 2, "metric": "log_loss", "table_lr": 0.03, "threads": 1}
+TRAINING = {"epochs": 2, "evaluations": 1, "patience": 1, "metric": "log_loss", "table_lr": 0.03, "threads": 1}
 CLICK, BUY, CONVERSION = Target("click"), Target("buy"), Target("buy", "click")
 
 
@@ -90,7 +89,8 @@ def main() -> None:
     training = TRAINING | {key: json.loads(value) for key, value in (one.split("=") for one in options.set)}
     if options.one:
         method = next(one for one in suite if one.name == options.one[0])
-        return run(world, options.suite, method, int(options.one[1]), training)
+        run(world, options.suite, method, int(options.one[1]), training)
+        return
     missing = [
         (method, seed)
         for seed in range(options.seeds)
@@ -129,7 +129,7 @@ def judged(world: Path, trained: Trained) -> dict[str, Any]:
     truth = _last(world, len(rows))
     if not np.array_equal(truth["click"] > 0, rows.labels[CLICK]):
         raise SystemExit("the test rows are not the last rows of truth.parquet")
-    said = {target: _sigmoid(rows.logits[target]) for target in (CLICK, BUY, CONVERSION)}
+    said = {target: sigmoid(rows.logits[target]) for target in (CLICK, BUY, CONVERSION)}
     clicked, every = truth["click"] > 0, np.ones(len(rows), bool)
     past = said[BUY] - said[CLICK] * said[CONVERSION]  # p(buy, no click), as the model has it
     direct = np.clip(past / (1 - said[CLICK]), 1e-7, 1 - 1e-7) if np.abs(past).max() > 1e-5 else None
@@ -159,10 +159,6 @@ def _last(world: Path, count: int) -> dict[str, np.ndarray]:
     names += ["p_buy_do_click", "p_buy_do_click_given_no_click"]
     table = pq.read_table(world / "truth.parquet", columns=names)
     return {name: np.asarray(table[name], np.float64)[-count:] for name in names}
-
-
-def _sigmoid(logits: np.ndarray) -> np.ndarray:
-    return np.asarray(1 / (1 + np.exp(-logits.astype(np.float64))))
 
 
 READINGS = ("whole", "clicked", "unclicked", "had they clicked", "had all clicked", "sampled", "no click")
