@@ -4,9 +4,18 @@ import numpy as np
 import pytest
 import torch
 
-from polyrec.testing import example_layout
+from polyrec.models import build
+from polyrec.testing import example_layout, random_batch
 
-SMALL = {"expert_widths": (6, 5), "tower_widths": (4, 3), "gate_width": 4}
+SMALL = {
+    "expert_widths": (6, 5),
+    "shared_experts": 3,
+    "own_experts": 3,
+    "task_expert_widths": (5, 4),
+    "task_own_experts": 2,
+    "tower_widths": (4, 3),
+    "gate_width": 4,
+}
 
 
 def sides(model):
@@ -33,18 +42,24 @@ def test_aem2tl_stacks_scenario_and_task_experts_under_gated_towers(paper, witho
         h = paper.relu(state[f"{at}.first.weight"] @ u + state[f"{at}.first.bias"])
         return 2.0 * paper.sigmoid(state[f"{at}.last.weight"] @ h + state[f"{at}.last.bias"])
 
+    def expert(at, x, s, k, width):
+        """Expert k of scenario s: its columns of the wide first layer, then its own second one."""
+        mine = slice(k * width, (k + 1) * width)
+        h = paper.relu(x @ state[f"{at}.first.weight"][s, 0][:, mine] + state[f"{at}.first.bias"][s, 0][mine])
+        return paper.mlp(state, f"{at}.rest", h, lambda one: one[s, k])
+
     def task_mixture(bottom, s, head):
-        experts = [paper.mlp(state, "task.experts", bottom, lambda one, k=k: one[s, k]) for k in range(2 + 2 * 2)]
-        own = experts[2 + 2 * head : 4 + 2 * head]
+        shared = [expert("task.shared", bottom, s, k, 5) for k in range(2)]
+        own = [expert("task.own", bottom, s, 2 * head + k, 5) for k in range(2)]
         share = (bottom @ state["task.gate.weight"][s, 0])[4 * head : 4 * head + 4]
-        return sum(w * e for w, e in zip(paper.softmax(share), [*experts[:2], *own], strict=True))
+        return sum(w * e for w, e in zip(paper.softmax(share), [*shared, *own], strict=True))
 
     def one_scenario(x, s, head):
         shared = [paper.mlp(state, "shared.networks", x, lambda one, k=k: one[k]) for k in range(3)]
         share = paper.softmax(state["shared_gate.layer.weight"] @ x + state["shared_gate.layer.bias"])
         bottom = sum(w * e for w, e in zip(share, shared, strict=True))
         if without != "scenario_cgc":
-            own = [paper.mlp(state, "scenario.experts", x, lambda one, k=k: one[s, k]) for k in range(3)]
+            own = [expert("scenario.experts", x, s, k, 6) for k in range(3)]
             logits = x @ state["scenario.gate.layer.weight"][s, 0] + state["scenario.gate.layer.bias"][s, 0]
             mixed = sum(w * e for w, e in zip(paper.softmax(logits), own, strict=True))
             bottom = np.concatenate([bottom, mixed])
@@ -84,3 +99,16 @@ def test_the_gates_stop_the_gradient_of_the_embeddings_that_they_read_as_a_whole
     hours = set(range(54, 80))
     assert moved
     assert not hours & set(moved)  # hour is context: read through sg alone
+
+
+def test_before_training_the_gates_are_neutral_and_the_net_equals_the_ungated_one(paper):
+    torch.manual_seed(0)
+    layout = example_layout(3)
+    gated = build("aem2tl", layout, ("click", "buy"), SMALL)
+    ungated = build("aem2tl", layout, ("click", "buy"), {**SMALL, "gating": False})
+    ungated.load_state_dict({key: one for key, one in gated.state_dict().items() if not key.startswith("gates.")})
+    batch = random_batch(layout, 9, seed=8)
+    x = torch.randn(9, gated.gates[0].first.in_features)
+    assert all(torch.equal(gate(x), torch.ones(9, 2 * width)) for gate, width in zip(gated.gates, (4, 3), strict=True))
+    for head, one in gated(batch).logits.items():
+        assert torch.equal(one, ungated(batch).logits[head])

@@ -17,6 +17,10 @@ def run(
     out: Annotated[
         Path | None, typer.Option("--out", help="Also write report.json here (and .html beside it).")
     ] = None,
+    truth: Annotated[
+        Path | None,
+        typer.Option("--truth", help="truth.parquet of a simulated log that ends with these rows: share of the gain."),
+    ] = None,
 ) -> None:
     """Score rows, compare with their labels, print the table."""
     from polyrec.artifact import Bundle
@@ -24,14 +28,17 @@ def run(
     from polyrec.cli.files import check_output, log, show
     from polyrec.data.files import Source, expand
     from polyrec.evaluation.evaluate import evaluate
+    from polyrec.evaluation.gain import METRIC
     from polyrec.evaluation.html import render
 
     paths = expand(data)
     if out is not None:
         check_output(out, paths)
         check_output(out.with_suffix(".html"), paths)
-    report = evaluate(Bundle.load(bundle), Source(paths))
+    report = evaluate(Bundle.load(bundle), Source(paths), truth=truth)
     show(report.table())
+    if truth is not None:
+        show("\n" + report.table(METRIC).split("\n\n")[0])
     if out is not None:
         write_text(out, report.to_json())
         page = write_text(out.with_suffix(".html"), render(report.to_dict()))

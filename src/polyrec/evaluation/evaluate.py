@@ -1,19 +1,25 @@
 """The report of a saved model on any rows."""
 
 import time
+from dataclasses import replace
+from pathlib import Path
 
 from polyrec.artifact import Bundle
 from polyrec.data.files import Source
 from polyrec.data.loader import Loader
 from polyrec.evaluation import collect
+from polyrec.evaluation.gain import gains
 from polyrec.evaluation.memory import peak_memory
 from polyrec.evaluation.report import Report
 
 BATCH = 2_048  # activations that stay in the cache
 
 
-def evaluate(bundle: Bundle, source: Source, split: str = "given") -> Report:
-    """Score every row of `source` and compare with its labels, cell by cell."""
+def evaluate(bundle: Bundle, source: Source, split: str = "given", truth: str | Path | None = None) -> Report:
+    """Score every row of `source` and compare with its labels, cell by cell.
+
+    `truth`: the truth.parquet of a simulated log whose last rows these are; adds the metric `share_of_gain`.
+    """
     started = time.perf_counter()
     loader = Loader(source, bundle.encoder, batch_size=BATCH)
     collected = collect.run(bundle.logits, loader.ordered())
@@ -25,4 +31,5 @@ def evaluate(bundle: Bundle, source: Source, split: str = "given") -> Report:
         "peak_memory_mb": peak_memory(),
         "seed": bundle.manifest.trained_on.get("seed"),
     }
-    return Report.build(collected, recipe=bundle.manifest.recipe, split=split, run=run)
+    report = Report.build(collected, recipe=bundle.manifest.recipe, split=split, run=run)
+    return report if truth is None else replace(report, rows=(*report.rows, *gains(collected, truth)))

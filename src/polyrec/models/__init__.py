@@ -1,6 +1,7 @@
 """Backbones: functions from a batch to named logits. One file a model, one import line here."""
 
 from polyrec.models.aem2tl import AEM2TL as AEM2TL
+from polyrec.models.aitm import AITM as AITM
 from polyrec.models.mmoe import MMoE as MMoE
 from polyrec.models.pepnet import PEPNet as PEPNet
 from polyrec.models.ple import PLE as PLE

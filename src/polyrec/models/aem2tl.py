@@ -27,7 +27,7 @@ from polyrec.models.registry import register
 from polyrec.nn.experts import Experts
 from polyrec.nn.gates import Gates, GateUnit, mix
 from polyrec.nn.route import Route
-from polyrec.nn.routed import RoutedLinear, RoutedMLP
+from polyrec.nn.routed import RoutedExperts, RoutedLinear
 from polyrec.shapes import Float, Tensor
 
 
@@ -36,12 +36,13 @@ class AEM2TLConfig(InputOptions):
     """Options of `aem2tl`; the three flags are the paper's ablations."""
 
     expert_widths: Hidden = (128, 64)
-    shared_experts: Count = 3
-    own_experts: Count = 3  # of each scenario
+    shared_experts: Count = 2
+    own_experts: Count = 2  # of each scenario
+    task_expert_widths: Hidden = (64,)
     task_shared_experts: Count = 2  # of each scenario
-    task_own_experts: Count = 2  # of each scenario and head
-    tower_widths: Widths = (128, 64)
-    gate_width: Count = 64
+    task_own_experts: Count = 1  # of each scenario and head
+    tower_widths: Widths = (64, 32)
+    gate_width: Count = 32
     scenario_cgc: bool = True  # without: the shared experts alone
     task_cgc: bool = True  # without: towers read M_i itself
     gating: bool = True  # without: no personalised gates
@@ -68,7 +69,7 @@ class AEM2TL(nn.Module):
         bottom = self.shared.width * (2 if config.scenario_cgc else 1)
         self.scenario = _Own(width, config, self.scenarios) if config.scenario_cgc else None
         self.task = _TaskCGC(bottom, config, self.scenarios, count) if config.task_cgc else None
-        sizes = (config.expert_widths[-1] if config.task_cgc else bottom, *config.tower_widths)
+        sizes = (config.task_expert_widths[-1] if config.task_cgc else bottom, *config.tower_widths)
         self.layers = nn.ModuleList(RoutedLinear(a, b, self.scenarios, heads=count) for a, b in pairwise(sizes))
         self.end = RoutedLinear(sizes[-1], 1, self.scenarios, heads=count)
         self.prior = self.inputs.columns(sides=("user", "item"), names=("scenario",))
@@ -103,15 +104,13 @@ class _Own(nn.Module):
 
     def __init__(self, width: int, config: AEM2TLConfig, scenarios: int) -> None:
         super().__init__()
-        self.experts = RoutedMLP(
-            width, config.expert_widths, scenarios, heads=config.own_experts, dropout=config.dropout
+        self.experts = RoutedExperts(
+            width, config.expert_widths, scenarios, count=config.own_experts, dropout=config.dropout
         )
         self.gate = Gates(width, experts=config.own_experts, heads=1, scenarios=scenarios)
-        self.count = config.own_experts
 
     def forward(self, x: Float[Tensor, "N I"], route: Route) -> Float[Tensor, "N H"]:
-        hidden = self.experts(x.expand(self.count, -1, -1), route)  # [E, N, H]
-        return mix(self.gate(x, route), hidden.transpose(0, 1))[0]
+        return mix(self.gate(x, route), self.experts(x, route).transpose(0, 1))[0]
 
 
 class _TaskCGC(nn.Module):
@@ -119,14 +118,15 @@ class _TaskCGC(nn.Module):
 
     def __init__(self, width: int, config: AEM2TLConfig, scenarios: int, heads: int) -> None:
         super().__init__()
-        self.shared, self.own, self.heads = config.task_shared_experts, config.task_own_experts, heads
-        every = self.shared + heads * self.own
-        self.experts = RoutedMLP(width, config.expert_widths, scenarios, heads=every, dropout=config.dropout)
-        self.gate = RoutedLinear(width, heads * (self.shared + self.own), scenarios, bias=False)
+        self.common, self.heads, widths = config.task_shared_experts, heads, config.task_expert_widths
+        # Two parts, since what all heads share is where their gradients are compared.
+        self.shared = RoutedExperts(width, widths, scenarios, count=self.common, dropout=config.dropout)
+        own = heads * config.task_own_experts
+        self.own = RoutedExperts(width, widths, scenarios, count=own, dropout=config.dropout)
+        self.gate = RoutedLinear(width, heads * self.common + own, scenarios, bias=False)
 
     def forward(self, x: Float[Tensor, "N I"], route: Route) -> Float[Tensor, "T N H"]:
-        hidden = self.experts(x.expand(self.shared + self.heads * self.own, -1, -1), route)  # [E, N, H]
         share = torch.softmax(self.gate(x[None], route)[0].unflatten(1, (self.heads, -1)), -1)  # [N, T, m + n]
-        common = torch.einsum("nte,enh->tnh", share[..., : self.shared], hidden[: self.shared])
-        own = hidden[self.shared :].unflatten(0, (self.heads, self.own))  # [T, n, N, H]
-        return common + torch.einsum("nte,tenh->tnh", share[..., self.shared :], own)
+        common = torch.einsum("nte,enh->tnh", share[..., : self.common], self.shared(x, route))
+        own = self.own(x, route).unflatten(0, (self.heads, -1))  # [T, n, N, H]
+        return common + torch.einsum("nte,tenh->tnh", share[..., self.common :], own)

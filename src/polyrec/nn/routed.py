@@ -74,6 +74,34 @@ class RoutedMLP(nn.Module):
         return x
 
 
+class RoutedExperts(nn.Module):
+    """E networks a scenario that read the same rows: `h_e = MLP_se(x)`, activation after every layer.
+
+    Their first layer is one wide multiplication, the others batched ones.
+
+    Example:
+        >>> experts = RoutedExperts(8, (16, 6), 3, count=4)
+        >>> route = Route(torch.tensor([2, 0, 2]), 3)
+        >>> experts(route.enter(torch.rand(3, 8)), route).shape
+        torch.Size([4, 3, 6])
+    """
+
+    def __init__(
+        self, width_in: int, widths: tuple[int, ...], scenarios: int, *, count: int, dropout: float = 0.0
+    ) -> None:
+        super().__init__()
+        self.count = count
+        self.first = RoutedLinear(width_in, count * widths[0], scenarios)
+        self.rest = RoutedMLP(widths[0], widths[1:], scenarios, heads=count, dropout=dropout)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Float[Tensor, "N I"], route: Route) -> Float[Tensor, "E N H"]:
+        """Rows as `route.enter` gave them."""
+        wide = self.dropout(torch.relu(self.first(x[None], route)))[0]  # [N, E*H]
+        hidden: Tensor = self.rest(torch.unflatten(wide, 1, (self.count, -1)).transpose(0, 1), route)
+        return hidden
+
+
 class StarLinear(nn.Module):
     """`y = x (W * W_s) + (b + b_s)`: shared weights times the scenario's own, for each of T heads.
 

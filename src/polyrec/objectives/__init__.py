@@ -1,6 +1,6 @@
 """Objectives: a model's answer and a batch in, named terms of the loss out. Importing them registers them."""
 
-from polyrec.objectives import balance, counterfactual, entire_space, pointwise, start
+from polyrec.objectives import balance, counterfactual, entire_space, expectation, pointwise, start
 from polyrec.objectives.balance import Balancer
 from polyrec.objectives.objective import Objective, Predictions, Terms, build, names
 
@@ -13,6 +13,7 @@ __all__ = [
     "build",
     "counterfactual",
     "entire_space",
+    "expectation",
     "names",
     "pointwise",
     "start",

@@ -25,6 +25,7 @@ class PointwiseConfig:
     task_weights: Mapping[str, Weight] = field(default_factory=dict)  # of a task's terms
     scenario_weights: Mapping[str, Weight] = field(default_factory=dict)  # of a scenario's rows, in every task
     cell_weights: Mapping[str, Mapping[str, Weight]] = field(default_factory=dict)  # {scenario: {task: weight}}
+    unclicked: bool = True  # a task that may happen without its parent has a head of its own over all impressions
     normalise: Normalise = "batch"  # a term is the mean over its own rows, or its sum over the batch's rows
 
 
@@ -35,11 +36,12 @@ class Pointwise(Objective):
     Heads:
         `t` for a task without a parent: p(t). `t` for a task whose whole funnel is strict: p(t | parent),
         learned where the parent happened. A task that may happen without an ancestor has two heads: `t`,
-        p(t) over all impressions, and `t|parent`, p(t | parent).
+        p(t) over all impressions, and `t|parent`, p(t | parent). Without `unclicked` it has the second alone,
+        called `t`: conversions are learned in click space and nowhere else.
 
     Prediction:
         Over all impressions a strict funnel multiplies: p(buy) = p(click) p(cart | click) p(buy | cart), in
-        log space; the others answer by their own head.
+        log space; the others answer by their own head, and without `unclicked` are multiplied too.
 
     Needs:
         The tasks' labels. A null label takes no part.
@@ -61,7 +63,7 @@ class Pointwise(Objective):
         super().__init__(layout)
         _check(layout, config)
         self.config = config
-        self.targets = _targets(layout)
+        self.targets = _targets(layout, config.unclicked)
         self.weighted = bool(config.scenario_weights or config.cell_weights)
         table = cell_table(layout, config.scenario_weights, config.cell_weights)
         self.register_buffer("cells", table, persistent=False)
@@ -102,13 +104,13 @@ class Pointwise(Objective):
         return found
 
 
-def _targets(layout: Layout) -> dict[str, Target]:
+def _targets(layout: Layout, unclicked: bool) -> dict[str, Target]:
     """What each head learns."""
     found = {}
     for task in layout.tasks:
         if task.after is None:
             found[task.name] = Target(task.name)
-        elif all(step.strict for step in funnel(layout.tasks, task.name)):
+        elif not unclicked or all(step.strict for step in funnel(layout.tasks, task.name)):
             found[task.name] = Target(task.name, task.after)
         else:
             found[task.name] = Target(task.name, ALL)

@@ -2,6 +2,7 @@
 
 from polyrec.recipes import (
     aem2tl,
+    aitm,
     click_only,
     dcmt,
     escm2_dr,
@@ -22,6 +23,7 @@ __all__ = [
     "Recipe",
     "add",
     "aem2tl",
+    "aitm",
     "click_only",
     "dcmt",
     "escm2_dr",

@@ -15,5 +15,6 @@ RECIPE = add(
         needs="a task with a parent",
         model="mmoe",
         objective="pointwise",
+        objective_options={"unclicked": False},
     )
 )

@@ -42,7 +42,7 @@ def last_shared(terms: Terms, parameters: Sequence[nn.Parameter]) -> int | None:
     """The place of the shared matrix nearest to the terms: the weights W of GradNorm's last shared layer.
 
     Of the matrices (two dimensions or more) most of whose moved entries the most terms move, the one with the
-    fewest operations between it and the terms. None where too few terms have rows in this batch to say.
+    fewest operations on the longest way between it and a term. None where too few terms have rows in this batch to say.
 
     Raises:
         ConfigError: no two terms share a matrix.
@@ -70,22 +70,32 @@ def last_shared(terms: Terms, parameters: Sequence[nn.Parameter]) -> int | None:
 
 
 def depths(term: Float[Tensor, ""]) -> dict[int, int]:
-    """Operations between a term and each parameter that it reaches, by the parameter's `id`."""
-    found: dict[int, int] = {}
+    """Operations on the longest way from a term to each parameter that it reaches, by the parameter's `id`.
+
+    The longest, since a short one may lead around the layers in between: an embedding that also gates the last
+    layer is not the last layer.
+    """
+    order: list[Any] = []  # every node before all that feed it
+    waiting: list[tuple[Any, bool]] = [(term.grad_fn, False)] if term.grad_fn is not None else []
     seen: set[Any] = set()
-    front = [term.grad_fn] if term.grad_fn is not None else []
-    depth = 0
-    while front:
-        behind: list[Any] = []
-        for node in front:
-            if node in seen:
-                continue
+    while waiting:
+        node, done = waiting.pop()
+        if done:
+            order.append(node)
+        elif node not in seen:
             seen.add(node)
-            variable = getattr(node, "variable", None)  # a leaf: autograd adds its gradient up here
-            if variable is not None:
-                found[id(variable)] = depth
-            behind += [before for before, _ in node.next_functions if before is not None]
-        front, depth = behind, depth + 1
+            waiting.append((node, True))
+            waiting += [(before, False) for before, _ in node.next_functions if before is not None]
+    depth: dict[Any, int] = {}
+    found: dict[int, int] = {}
+    for node in reversed(order):
+        here = depth.setdefault(node, 0)
+        for before, _ in node.next_functions:
+            if before is not None:
+                depth[before] = max(depth.get(before, 0), here + 1)
+        variable = getattr(node, "variable", None)  # a leaf: autograd adds its gradient up here
+        if variable is not None:
+            found[id(variable)] = here
     return found
 
 
