@@ -147,6 +147,7 @@ def _slice(batch: Batch, start: int, stop: int) -> Batch:
         user=batch.user[start:stop],
         sequences={name: _slice_jagged(one, start, stop) for name, one in batch.sequences.items()},
         vectors={name: one[start:stop] for name, one in batch.vectors.items()},
+        item=None if batch.item is None else batch.item[start:stop],
     )
 
 
