@@ -36,6 +36,7 @@ def test_closed_update_gates_make_the_vectors_independent_of_the_global_network(
     torch.manual_seed(0)
     model = models.build("sass", layout, ("click",)).eval()
 
+    @torch.no_grad()
     def moved():
         before = model.user(batch), model.item(batch)
         with torch.no_grad():

@@ -24,6 +24,9 @@ class Position:
     batch: int = 0
 
 
+START = Position()
+
+
 class Loader:
     """Batches of a source's rows.
 
@@ -73,7 +76,7 @@ class Loader:
         whole, rest = divmod(self.rows, self.shuffle_rows)
         return whole * ceil(self.shuffle_rows / self.batch_size) + ceil(rest / self.batch_size)
 
-    def epoch(self, number: int, start: Position = Position()) -> Iterator[tuple[Position, Batch]]:
+    def epoch(self, number: int, start: Position = START) -> Iterator[tuple[Position, Batch]]:
         """The batches of an epoch from `start` on, each with the position that comes after it.
 
         Raises:
