@@ -21,6 +21,15 @@ FORMS = {
 }
 
 
+# Networks of one's own have no scenario embedding: a side without features has nothing to read there and is refused.
+# torch.export finds no program with open rows for the copies of `own`: a baseline, not a model to serve.
+NOT_FOR = {
+    ("two_tower ignored", "ids_stay_whole"),
+    ("two_tower own", "ids_stay_whole"),
+    ("two_tower own", "exports_with_dynamic_rows"),
+}
+
+
 def subject(form):
     name = form.split()[0]
     return Subject(form, lambda layout, heads: build(name, layout, heads, FORMS[form]), entry(name).config)
@@ -33,8 +42,9 @@ def test_every_form_of_two_towers_keeps_the_rules(form, rule):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("rule", CHECKS)
-@pytest.mark.parametrize("form", [form for form in FORMS if " " in form])
+@pytest.mark.parametrize(
+    ("form", "rule"), [(form, rule) for form in FORMS for rule in CHECKS if " " in form and (form, rule) not in NOT_FOR]
+)
 def test_every_form_keeps_the_contract_of_all_models(form, rule):
     CHECKS[rule](subject(form))
 

@@ -77,8 +77,9 @@ def test_an_item_has_another_vector_in_another_scenario():
     layout, batch = example_layout(), random_batch(example_layout(), 20)
     torch.manual_seed(0)
     model = models.build("sass", layout, ("click",)).eval()
-    here = model.item(replace(batch, scenario=torch.zeros(20, dtype=torch.int64)))
-    there = model.item(replace(batch, scenario=torch.ones(20, dtype=torch.int64)))
+    with torch.no_grad():
+        here = model.item(replace(batch, scenario=torch.zeros(20, dtype=torch.int64)))
+        there = model.item(replace(batch, scenario=torch.ones(20, dtype=torch.int64)))
     assert float((here - there).abs().min(1).values.max()) > 1e-4
 
 

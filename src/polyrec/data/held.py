@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import fields, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -24,7 +24,7 @@ def join(batches: Sequence[Batch]) -> Batch:
     if not batches:
         raise DataError("there are no rows to hold: 0 batches. Check the files and the split.")
     first = batches[0]
-    single = {
+    single: dict[str, Any] = {
         one.name: torch.cat([getattr(batch, one.name) for batch in batches])
         for one in fields(first)
         if isinstance(getattr(first, one.name), torch.Tensor)
@@ -93,7 +93,7 @@ class ByScenario:
         self.held, self.seed = held, seed
         order = torch.argsort(held.scenario, stable=True)
         sizes = torch.bincount(held.scenario, minlength=len(held.layout.scenarios))
-        self._rows = [part for part in order.split(sizes.tolist()) if len(part)]
+        self._rows = [part for part in torch.split(order, sizes.tolist()) if len(part)]
         counts = np.array([len(part) for part in self._rows])
         parts = np.ceil(counts / batch_size).astype(int)
         self._sizes = np.ceil(counts / parts).astype(int)

@@ -1,6 +1,7 @@
 """How good the first K of a ranking are: recall, hit rate, NDCG, reciprocal rank, coverage."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -60,7 +61,7 @@ def by_query(
         >>> [(name, round(float(value[0]), 4)) for name, value in values.items()]
         [('recall@2', 0.25), ('hit@2', 1.0), ('ndcg@2', 0.3869), ('mrr@2', 0.5)]
     """
-    values: dict[str, np.ndarray] = {}
+    values: dict[str, Any] = {}
     discount = 1.0 / np.log2(np.arange(2, hits.shape[1] + 2))
     longest = max(int(count.max(initial=0)), 1)
     ideal = np.cumsum(1.0 / np.log2(np.arange(2, longest + 2)))  # of the first 1, 2, ... ranks

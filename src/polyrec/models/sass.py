@@ -100,7 +100,8 @@ class SASS(nn.Module):
     def forward(self, batch: Batch) -> Output:
         """Both vectors, and a logit a head from their inner product."""
         x, route = self._read(batch)
-        return self.ends(self._user(x, route), self._item(x, route))
+        answer: Output = self.ends(self._user(x, route), self._item(x, route))
+        return answer
 
     def user(self, batch: Batch) -> Float[Tensor, "B D"]:
         """The user vector of each row, under its scenario."""

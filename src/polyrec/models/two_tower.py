@@ -63,7 +63,8 @@ class TwoTower(nn.Module):
     def forward(self, batch: Batch) -> Output:
         """Both vectors, and a logit a head from their inner product."""
         x, route = self._entered(batch)
-        return self.ends(self._vector(self.users, x, self.sides.user, route), self._items(x, route))
+        answer: Output = self.ends(self._vector(self.users, x, self.sides.user, route), self._items(x, route))
+        return answer
 
     def user(self, batch: Batch) -> Float[Tensor, "B D"]:
         """The user vector of each row."""

@@ -69,7 +69,8 @@ class Contrastive(VectorObjective):
 
     def forward(self, output: Output, batch: Batch) -> Terms:
         """Mean over the pairs that are in the batch; 0 where there is none."""
-        terms, self._watched = {}, {}
+        terms: dict[str, Float[Tensor, ""]] = {}
+        self._watched = {}
         for side, every in zip(("user", "item"), vectors(output), strict=True):
             if side not in self.sides:
                 continue

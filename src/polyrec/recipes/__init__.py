@@ -12,9 +12,11 @@ from polyrec.recipes import (
     pepnet,
     ple,
     pooled,
+    sass,
     shared_bottom,
     single,
     star,
+    twotower,
 )
 from polyrec.recipes.recipe import Recipe, add, get, names
 
@@ -34,7 +36,9 @@ __all__ = [
     "pepnet",
     "ple",
     "pooled",
+    "sass",
     "shared_bottom",
     "single",
     "star",
+    "twotower",
 ]
