@@ -12,7 +12,7 @@ from polyrec.schema import ALL, Side, Target, Task, funnel, targets
 from polyrec.shapes import Bool, Float, Int, Tensor
 
 UNKNOWN_SCENARIO = -1
-NO_USER = -(2**63)  # in `Batch.user`: a row of nobody known
+NO_USER = -(2**63)  # in `Batch.user` and `Batch.item`: a row of nobody known
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +106,9 @@ class Batch:
     """Rows as packed tensors. `layout` names their columns; B may be 0.
 
     `scenario` is an index into `layout.scenarios`, or -1 for a scenario never declared.
-    A null label is 0 in `labels` and False in `observed`. `user` identifies rows of one user for grouped
-    metrics; models must not read it.
+    A null label is 0 in `labels` and False in `observed`. `user` and `item` identify rows of one user and of one
+    item, for grouped metrics and for objectives that contrast rows; models must not read them. `item` is None where
+    the schema names no item key.
     """
 
     layout: Layout
@@ -120,6 +121,7 @@ class Batch:
     user: Int[Tensor, "B"]
     sequences: Mapping[str, Jagged] = field(default_factory=dict)
     vectors: Mapping[str, Tensor] = field(default_factory=dict)
+    item: Int[Tensor, "B"] | None = None
 
     def __len__(self) -> int:
         return self.scenario.shape[0]
@@ -150,14 +152,16 @@ class Batch:
         }
         sequences = {name: one.select(rows) for name, one in self.sequences.items()}
         vectors = {name: one.index_select(0, rows) for name, one in self.vectors.items()}
-        return replace(self, sequences=sequences, vectors=vectors, **single)
+        item = None if self.item is None else self.item.index_select(0, rows)
+        return replace(self, sequences=sequences, vectors=vectors, item=item, **single)
 
     def map(self, change: Callable[[Tensor], Tensor]) -> "Batch":
         """Every tensor changed alike (moved, pinned, cast)."""
         single: dict[str, Any] = {name: change(getattr(self, name)) for name in _PER_ROW}
         sequences = {name: one.map(change) for name, one in self.sequences.items()}
         vectors = {name: change(one) for name, one in self.vectors.items()}
-        return replace(self, sequences=sequences, vectors=vectors, **single)
+        item = None if self.item is None else change(self.item)
+        return replace(self, sequences=sequences, vectors=vectors, item=item, **single)
 
     def to(self, device: torch.device | str) -> "Batch":
         """On another device; the same object where it is there already."""

@@ -6,7 +6,7 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from annotated_types import Ge, Gt, Lt
+from annotated_types import Ge, Gt, Le, Len, Lt
 
 from polyrec.declare import STRICT, parse, read_toml
 from polyrec.errors import ConfigError
@@ -83,7 +83,9 @@ class TrainingConfig:
     average: Annotated[int, Ge(0)] = 0  # steps over which weights are averaged for validation and use; 0: not
     evaluations: Annotated[int, Ge(1)] = 2  # validations in an epoch
     patience: Annotated[int, Ge(1)] = 3  # validations without a better one before stopping
-    metric: Literal["auc", "log_loss"] = "auc"  # mean over validation cells
+    metric: Literal["auc", "log_loss", "recall"] = (
+        "auc"  # mean over validation cells; recall: of two towers, by scenario
+    )
     balancer: Literal["fixed", "uncertainty", "gradnorm", "pcgrad"] | None = None
     seed: int = 0
     device: str = "cpu"
@@ -91,6 +93,19 @@ class TrainingConfig:
     checkpoint_minutes: Annotated[float, Gt(0)] = 5.0
     checkpoint_steps: Annotated[int, Ge(1)] | None = None  # beside the minutes: every so many steps
     mask_ids: Annotated[float, Ge(0), Lt(1)] = 0.0  # share of ids shown as out of vocabulary in training
+
+
+@dataclass(frozen=True, slots=True)
+class RetrievalConfig:
+    """How recipes of two towers find their rows and are judged."""
+
+    __pydantic_config__ = STRICT
+    task: str | None = None  # whose label makes a row a positive; the schema's first
+    ks: Annotated[tuple[Annotated[int, Ge(1)], ...], Len(1)] = (20, 50, 100)  # cut-offs of the report
+    at: Annotated[int, Ge(1)] = 50  # cut-off of the recall that training stops on
+    exclude: Literal["none", "positives", "shown"] = "none"  # items of a user's training rows that are not to be found
+    power: Annotated[float, Ge(0), Le(1)] = 1.0  # batches of a scenario of n positives in proportion to n^power
+    mask_id: Annotated[float, Ge(0), Le(1)] = 0.5  # probability that a pair's id is hidden in one of its views
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +121,7 @@ class RunConfig:
     training: dict[str, Any] = field(default_factory=dict)  # over the recipe's defaults, in every stage
     stages: dict[str, dict[str, Any]] = field(default_factory=dict)  # over `training`, by stage
     transfer: dict[str, Any] = field(default_factory=dict)
+    retrieval: dict[str, Any] = field(default_factory=dict)  # of recipes with two towers
 
     @classmethod
     def load(cls, path: str | Path, settings: Mapping[str, Any] | None = None) -> "RunConfig":

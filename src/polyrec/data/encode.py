@@ -51,11 +51,11 @@ class Encoder:
         }
 
     def columns(self, *, labels: bool = True) -> tuple[str, ...]:
-        """Columns that `encode` reads; the user's is needed only beside labels."""
+        """Columns that `encode` reads; the user's and the item's key are needed only beside labels."""
         names = [*(one.name for one in self.schema.features), self.schema.keys.scenario]
         if labels:
             names += [task.label for task in self.schema.tasks]
-            names += [self.schema.keys.user] if self.schema.keys.user else []
+            names += [key for key in (self.schema.keys.user, self.schema.keys.item) if key]
         return tuple(dict.fromkeys(names))
 
     def encode(self, rows: pa.Table, *, labels: bool = True, strict: bool = False) -> Batch:
@@ -76,6 +76,7 @@ class Encoder:
         ]
         if missing:
             raise DataError(together(missing, f"the rows lack {len(missing)} columns"))
+        keys = self.schema.keys
         marked, observed = self._labels(rows, labels)
         return Batch(
             layout=self.layout,
@@ -85,9 +86,10 @@ class Encoder:
             labels=marked,
             observed=observed,
             weight=torch.ones(rows.num_rows),
-            user=self._user(rows),
+            user=self._identity(rows, keys.user, "user"),
             sequences={one.name: self._sequence(rows, one) for one in self._by_kind["sequence"]},
             vectors={one.name: self._vector(rows, one) for one in self._by_kind["vector"]},
+            item=self._identity(rows, keys.item, "item") if keys.item else None,
         )
 
     def check(self, rows: pa.Table, *, strict: bool = False) -> None:
@@ -106,7 +108,7 @@ class Encoder:
             DataError: a value of the wrong type, by its field; an unknown scenario.
         """
         names = [*self.columns(labels=False)]
-        names += [self.schema.keys.user] if self.schema.keys.user else []
+        names += [key for key in (self.schema.keys.user, self.schema.keys.item) if key]
         columns = {name: _column(name, [row.get(name) for row in rows]) for name in dict.fromkeys(names)}
         return self.encode(pa.table(columns), labels=False)
 
@@ -186,17 +188,15 @@ class Encoder:
         remedy = "Leave such rows out, or fit again." if strict else _SHARED
         return DataError(f"{text} {remedy}")
 
-    def _user(self, rows: pa.Table) -> Tensor:
-        """Which rows are of one user: integers as they are, texts by their hash, NO_USER for null."""
-        column = self.schema.keys.user
-        users = np.full(rows.num_rows, NO_USER, np.int64)
+    def _identity(self, rows: pa.Table, column: str | None, what: str) -> Tensor:
+        """Which rows are of one user or item: integers as they are, texts by their hash, NO_USER for null."""
+        found = np.full(rows.num_rows, NO_USER, np.int64)
         if column is not None and column in rows.column_names:
             for start, chunk in _chunks(rows, column):
-                keys = read_keys(meaningful(chunk), f"user key {column!r}")
+                keys = read_keys(meaningful(chunk), f"{what} key {column!r}")
                 codes = hash_text(keys.values).view(np.int64) if keys.kind == "text" else keys.integers()
-                found = keys.spread(codes, NO_USER)
-                users[start : start + len(chunk)] = found
-        return torch.from_numpy(users)
+                found[start : start + len(chunk)] = keys.spread(codes, NO_USER)
+        return torch.from_numpy(found)
 
 
 def _check_fit(schema: Schema, vocabulary: Vocabulary) -> None:

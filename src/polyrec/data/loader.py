@@ -24,6 +24,9 @@ class Position:
     batch: int = 0
 
 
+START = Position()
+
+
 class Loader:
     """Batches of a source's rows.
 
@@ -73,7 +76,7 @@ class Loader:
         whole, rest = divmod(self.rows, self.shuffle_rows)
         return whole * ceil(self.shuffle_rows / self.batch_size) + ceil(rest / self.batch_size)
 
-    def epoch(self, number: int, start: Position = Position()) -> Iterator[tuple[Position, Batch]]:
+    def epoch(self, number: int, start: Position = START) -> Iterator[tuple[Position, Batch]]:
         """The batches of an epoch from `start` on, each with the position that comes after it.
 
         Raises:
@@ -147,6 +150,7 @@ def _slice(batch: Batch, start: int, stop: int) -> Batch:
         user=batch.user[start:stop],
         sequences={name: _slice_jagged(one, start, stop) for name, one in batch.sequences.items()},
         vectors={name: one[start:stop] for name, one in batch.vectors.items()},
+        item=None if batch.item is None else batch.item[start:stop],
     )
 
 

@@ -11,6 +11,9 @@ from polyrec.models.registry import build as build
 from polyrec.models.registry import entry as entry
 from polyrec.models.registry import names as names
 from polyrec.models.registry import register as register
+from polyrec.models.sass import SASS as SASS
 from polyrec.models.shared_bottom import SharedBottom as SharedBottom
 from polyrec.models.single import Single as Single
 from polyrec.models.star import STAR as STAR
+from polyrec.models.towers import TwoTowers as TwoTowers
+from polyrec.models.two_tower import TwoTower as TwoTower

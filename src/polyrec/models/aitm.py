@@ -75,7 +75,8 @@ class _Transfer(nn.Module):
         both = torch.stack([self.dropout(torch.relu(self.passed(parent))), own])  # [2, B, H]
         key, query, value = self.projections(both).chunk(3, -1)
         share = torch.softmax((key * query).sum(-1, keepdim=True) * own.shape[1] ** -0.5, 0)  # [2, B, 1]
-        return (share * value).sum(0)
+        mixed: Tensor = (share * value).sum(0)
+        return mixed
 
 
 def _steps(layout: Layout, heads: Sequence[str]) -> tuple[tuple[int, int], ...]:

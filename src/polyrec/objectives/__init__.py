@@ -1,6 +1,15 @@
 """Objectives: a model's answer and a batch in, named terms of the loss out. Importing them registers them."""
 
-from polyrec.objectives import balance, counterfactual, entire_space, expectation, pointwise, start
+from polyrec.objectives import (
+    balance,
+    contrastive,
+    counterfactual,
+    entire_space,
+    expectation,
+    pointwise,
+    softmax,
+    start,
+)
 from polyrec.objectives.balance import Balancer
 from polyrec.objectives.objective import Objective, Predictions, Terms, build, names
 
@@ -11,10 +20,12 @@ __all__ = [
     "Terms",
     "balance",
     "build",
+    "contrastive",
     "counterfactual",
     "entire_space",
     "expectation",
     "names",
     "pointwise",
+    "softmax",
     "start",
 ]

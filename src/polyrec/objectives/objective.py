@@ -24,6 +24,7 @@ class Objective(nn.Module):
     """
 
     start: Float[Tensor, "T"] | None  # added to the heads' logits, head by head; see `start.begin`
+    starts: bool = True  # whether it has a starting point; False where terms come from vectors, not from logits
 
     def __init__(self, layout: Layout) -> None:
         super().__init__()
@@ -46,6 +47,11 @@ class Objective(nn.Module):
     def terms(self) -> tuple[str, ...]:
         """Names of the terms, in the order in which `forward` gives them."""
         raise NotImplementedError(f"{type(self).__name__} must name its terms")
+
+    @property
+    def watched(self) -> Mapping[str, Float[Tensor, ""]]:
+        """Numbers of the batch seen last that are told beside the terms and are no part of the loss."""
+        return {}
 
     def forward(self, output: Output, batch: Batch) -> Terms:
         """Named scalar terms of the loss. A term without rows is 0 and keeps its graph."""
@@ -95,5 +101,5 @@ def build(name: str, layout: Layout, options: Mapping[str, Any] | None = None) -
         raise ConfigError(unknown("objective", name, _ENTRIES, "registered"))
     found = _ENTRIES[name]
     made = found.objective(layout, parse(found.config, options or {}, f"[objective] of {name}"))
-    made.start = torch.zeros(len(made.heads))
+    made.start = torch.zeros(len(made.heads)) if made.starts else None
     return made

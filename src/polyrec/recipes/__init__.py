@@ -13,9 +13,11 @@ from polyrec.recipes import (
     pepnet,
     ple,
     pooled,
+    sass,
     shared_bottom,
     single,
     star,
+    twotower,
 )
 from polyrec.recipes.recipe import Recipe, add, get, names
 
@@ -36,7 +38,9 @@ __all__ = [
     "pepnet",
     "ple",
     "pooled",
+    "sass",
     "shared_bottom",
     "single",
     "star",
+    "twotower",
 ]

@@ -10,7 +10,7 @@ from torch import nn
 from polyrec import models, objectives
 from polyrec.artifact.manifest import Part
 from polyrec.batch import Layout
-from polyrec.config import RunConfig, Split, TrainingConfig
+from polyrec.config import RetrievalConfig, RunConfig, Split, TrainingConfig
 from polyrec.declare import parse
 from polyrec.errors import ConfigError
 from polyrec.objectives import Balancer, Objective
@@ -66,6 +66,7 @@ def _stage(run: RunConfig, recipe: Recipe, one: StageOptions) -> Stage:
     return Stage(
         one.name,
         training_of(run, one),
+        data=one.data,
         objective=one.objective or recipe.objective,
         trainable=one.trainable,
         start=one.start,
@@ -95,6 +96,7 @@ def resolve(run: RunConfig) -> RunConfig:
         objective={**recipe.objective_options, **run.objective},
         balancer={**(recipe.balancer_options if balancer == recipe.balancer else {}), **run.balancer},
         training=whole,
+        retrieval=asdict(parse(RetrievalConfig, run.retrieval, "[retrieval]")) if recipe.retrieves else run.retrieval,
         stages={
             stage.name: {key: value for key, value in _plain(stage.training).items() if value != whole.get(key)}
             for stage in plan_of(run).stages
@@ -117,6 +119,8 @@ def assemble(run: RunConfig, layout: Layout, stage: str | None = None) -> Assemb
     recipe = get(run.recipe)
     if run.transfer:
         raise ConfigError(f"[transfer] is not for recipe {recipe.name!r}. Remove the table.")
+    if run.retrieval and not recipe.retrieves:
+        raise ConfigError(f"[retrieval] is not for recipe {recipe.name!r}: it has no two towers. Remove the table.")
     options = recipe.stage(stage) if stage is not None else recipe.stages[-1]
     planned = plan_of(run).stage(options.name)
     training = planned.training

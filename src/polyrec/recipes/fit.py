@@ -8,14 +8,12 @@ from typing import Any
 import torch
 
 from polyrec.config import RunConfig
-from polyrec.data.loader import Loader
-from polyrec.evaluation import collect
-from polyrec.evaluation.validation import validation
 from polyrec.recipes.assemble import Assembly, assemble, plan_of, resolve, training_of
 from polyrec.recipes.folder import RunFolder
-from polyrec.recipes.outcome import batches, keep
+from polyrec.recipes.outcome import keep
 from polyrec.recipes.prepare import Prepared, prepare
-from polyrec.training import Evaluation, History, Parts
+from polyrec.recipes.rows import Rows
+from polyrec.training import History, Parts
 from polyrec.training import run as run_plan
 from polyrec.training.progress import Log
 
@@ -56,21 +54,21 @@ def fit(
         return folder
     # Bad rows and options are refused before anything is written.
     prepared = prepared or prepare(run.data, folder.vocabulary)
-    plan = plan_of(run)
+    plan, rows = plan_of(run), Rows(run, prepared)
     assemblies = {stage.name: assemble(run, prepared.encoder.layout, stage.name) for stage in plan.stages}
     folder.claim(whole, prepared.about())
     prepared.keep(folder.vocabulary)
     started = time.perf_counter()
     results = run_plan(
         plan,
-        lambda stage, _: _parts(run, assemblies[stage.name], prepared),
+        lambda stage, _: _parts(rows, assemblies[stage.name]),
         folder=folder.path,
         resume=resume,
         log=log,
     )
     keep(
         folder,
-        prepared,
+        rows,
         assemblies[plan.stages[-1].name],
         {
             "seconds": round(time.perf_counter() - started, 3),
@@ -92,29 +90,6 @@ def _told(histories: Sequence[History]) -> dict[str, Any]:
     }
 
 
-def _parts(run: RunConfig, assembly: Assembly, prepared: Prepared) -> Parts:
+def _parts(rows: Rows, assembly: Assembly) -> Parts:
     """What a stage trains, its rows, and how it is validated."""
-    training, data = assembly.training, run.data
-    loader = Loader(
-        prepared.splits.train,
-        prepared.encoder,
-        batch_size=training.batch_size,
-        shuffle_rows=data.shuffle_rows,
-        seed=training.seed,
-        prefetch=data.prefetch,
-    )
-
-    def evaluate() -> Evaluation:
-        valid = prepared.splits.valid
-        collected = collect.run(
-            lambda batch: assembly.objective.predict(assembly.model(batch.to(training.device))),
-            batches(valid, prepared),
-            model=assembly.model,
-            rows=valid.rows(),
-        )
-        found = validation(collected, training.metric)
-        sign = -1.0 if training.metric == "log_loss" else 1.0
-        cells = {f"{cell.scenario}/{cell.target.name}": value for cell, value in found.cells.items()}
-        return Evaluation(None if found.mean is None else sign * found.mean, cells)
-
-    return Parts(assembly.model, assembly.objective, assembly.balancer, loader, evaluate)
+    return Parts(assembly.model, assembly.objective, assembly.balancer, rows.loader(assembly), rows.evaluate(assembly))

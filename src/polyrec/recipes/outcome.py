@@ -10,21 +10,20 @@ from polyrec.artifact import Bundle
 from polyrec.artifact.bundle import GOLDEN_ROWS, describe
 from polyrec.atomic import write_text
 from polyrec.data.files import Source
-from polyrec.data.loader import Loader
 from polyrec.evaluation import collect
 from polyrec.evaluation.html import render
 from polyrec.evaluation.memory import peak_memory
-from polyrec.evaluation.report import Report
+from polyrec.evaluation.report import Report, Row
 from polyrec.recipes.assemble import Assembly
 from polyrec.recipes.folder import RunFolder
 from polyrec.recipes.prepare import Prepared
+from polyrec.recipes.rows import Rows, lines
 from polyrec.training.events import read as events
 
-EVALUATION_BATCH = 2_048  # activations that stay in the cache
 
-
-def keep(folder: RunFolder, prepared: Prepared, assembly: Assembly, run: Mapping[str, Any]) -> Report:
+def keep(folder: RunFolder, rows: Rows, assembly: Assembly, run: Mapping[str, Any]) -> Report:
     """Judge the trained model on the test rows and write everything; report.json last, since it says finished."""
+    prepared = rows.prepared
     split, source = ("test", prepared.splits.test) if prepared.splits.test else ("valid", prepared.splits.valid)
     bundle = Bundle(
         describe(assembly.recipe.name, assembly.model_part, assembly.objective_part, prepared.schema, assembly.model),
@@ -33,7 +32,7 @@ def keep(folder: RunFolder, prepared: Prepared, assembly: Assembly, run: Mapping
         assembly.model.eval(),
         assembly.objective.eval(),
     )
-    collected = collect.run(bundle.logits, batches(source, prepared), rows=source.rows())
+    collected = collect.run(bundle.logits, rows.batches(source), rows=source.rows())
     collected.save(folder.predictions)
     report = Report.build(
         collected,
@@ -42,6 +41,8 @@ def keep(folder: RunFolder, prepared: Prepared, assembly: Assembly, run: Mapping
         run={**run, "parameters": bundle.manifest.parameters, "peak_memory_mb": peak_memory()},
         extra={"schema": prepared.schema.fingerprint, "data": described(prepared)},
     )
+    if assembly.recipe.retrieves:
+        report = _with_retrieval(report, rows, assembly, source)
     manifest = replace(
         bundle.manifest, metrics=_headline(report), trained_on={**described(prepared), "seed": assembly.training.seed}
     )
@@ -51,12 +52,22 @@ def keep(folder: RunFolder, prepared: Prepared, assembly: Assembly, run: Mapping
     return report
 
 
-def batches(source: Source, prepared: Prepared) -> Any:
-    """Every row of a source once, in order."""
-    loader = Loader(
-        source, prepared.encoder, batch_size=EVALUATION_BATCH, shuffle_rows=64 * EVALUATION_BATCH, prefetch=1
-    )
-    return loader.ordered()
+def _with_retrieval(report: Report, rows: Rows, assembly: Assembly, source: Source) -> Report:
+    """The report with retrieval metrics; metrics of probabilities are undefined where there are none."""
+    splits = rows.prepared.splits
+    seen = (splits.train, splits.valid) if source is splits.test else (splits.train,)
+    judged = rows.trial(source, *seen).run(assembly.model)
+    kept, curves = list(report.rows), report.reliability
+    if not assembly.objective.starts:
+        why = "a retrieval score orders items and is no probability"
+        kept = [
+            row
+            if row.metric in ("auc", "gauc")
+            else Row(row.scenario, row.task, row.space, row.metric, None, n=row.n, positives=row.positives, note=why)
+            for row in kept
+        ]
+        curves = ()
+    return replace(report, rows=(*kept, *lines(judged, rows.task)), reliability=curves)
 
 
 def golden(source: Source, prepared: Prepared) -> pa.Table:

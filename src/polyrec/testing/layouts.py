@@ -76,6 +76,7 @@ def random_batch(layout: Layout, rows: int, seed: int = 0, *, unknown: float = 0
         user=torch.randint(0, 1000, (rows,), generator=random),
         sequences={one.name: _random_sequence(one, rows, random) for one in layout.sequences},
         vectors={one.name: torch.randn(rows, one.size, generator=random) for one in layout.vectors},
+        item=torch.randint(0, 1000, (rows,), generator=random),
     )
 
 

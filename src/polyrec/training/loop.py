@@ -225,7 +225,7 @@ class _Loop:
         extra = torch.stack(list(output.penalties.values())).sum() if output.penalties else None
         self.balancer.backward(terms, self.moving, step=step, extra=extra)
         self.running.optimizer.step(step)
-        self.running.losses.add({**terms, **output.penalties})
+        self.running.losses.add({**terms, **output.penalties, **self.objective.watched})
 
     def _tell(self) -> None:
         """Look at the losses since last told, and write them down."""

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 from torch import nn
 
@@ -169,12 +169,23 @@ def _sources(stage: Stage, earlier: tuple[Stage, ...]) -> list[str]:
     return problems
 
 
+@runtime_checkable
+class Adopting(Protocol):
+    """A model that can begin from weights of another form, which it turns into its own."""
+
+    def adopt(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The weights by its own names and in its own shapes, as far as they can be turned into them."""
+        ...
+
+
 def begin_from(stage: Stage, module: nn.Module, weights: Mapping[str, Tensor]) -> None:
     """Give a stage's model, or its objective, the weights that it starts from.
 
     Raises:
         ConfigError: they are not weights of this module.
     """
+    if isinstance(module, Adopting):
+        weights = module.adopt(weights)
     wrong = misfit(module, weights)
     if wrong is not None:
         source = ", ".join(repr(one) for one in dict.fromkeys((stage.start, *(one.source for one in stage.carry))))

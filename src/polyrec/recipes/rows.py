@@ -1,0 +1,153 @@
+"""The rows that a stage learns from, by the name of its data, and how it is validated on others."""
+
+from collections.abc import Callable, Iterable, Mapping
+from functools import cached_property
+
+import torch
+from torch import nn
+
+from polyrec.batch import Batch
+from polyrec.config import RetrievalConfig, RunConfig
+from polyrec.data.files import Source
+from polyrec.data.held import ByScenario, one_each, where
+from polyrec.data.loader import Loader
+from polyrec.data.pairs import Pairs
+from polyrec.declare import parse
+from polyrec.errors import ConfigError, unknown
+from polyrec.evaluation import collect
+from polyrec.evaluation.groups import MACRO
+from polyrec.evaluation.rows import Row
+from polyrec.evaluation.validation import validation
+from polyrec.recipes.assemble import Assembly
+from polyrec.recipes.prepare import Prepared
+from polyrec.retrieval.trial import Judged, Trial, macro, towers
+from polyrec.schema import ALL
+from polyrec.shapes import Bool, Tensor
+from polyrec.training import Evaluation
+from polyrec.training.loop import Batches
+
+EVALUATION_BATCH = 2_048  # activations that stay in the cache
+
+
+def retrieval_of(run: RunConfig) -> RetrievalConfig:
+    """The run's [retrieval] with every default."""
+    return parse(RetrievalConfig, run.retrieval, "[retrieval]")
+
+
+class Rows:
+    """What all stages of a run read, each made when it is first asked for and held then.
+
+    Data of a stage: `"train"`, every training row, streamed; `"positives"`, rows with the label of
+    `[retrieval] task`, a scenario at a time; `"pairs"`, users and items in two scenarios, labelled or not.
+    """
+
+    def __init__(self, run: RunConfig, prepared: Prepared) -> None:
+        self.run, self.prepared, self.config = run, prepared, retrieval_of(run)
+        names = [task.name for task in prepared.schema.tasks]
+        if self.config.task is not None and self.config.task not in names:
+            raise ConfigError("[retrieval] task: " + unknown("task", self.config.task, names, "in the schema"))
+        self.task = self.config.task or names[0]
+
+    def loader(self, assembly: Assembly) -> Batches:
+        """Batches of a stage's data."""
+        training, data = assembly.training, assembly.stage.data
+        if data == "positives":
+            held = self._positives
+            return ByScenario(held, batch_size=training.batch_size, seed=training.seed, power=self.config.power)
+        if data == "labelled pairs":
+            return self._pairs(self._labelled, assembly)
+        if data == "pairs":
+            return self._pairs(lambda batch: batch.scenario >= 0, assembly)
+        return Loader(
+            self.prepared.splits.train,
+            self.prepared.encoder,
+            batch_size=training.batch_size,
+            shuffle_rows=self.run.data.shuffle_rows,
+            seed=training.seed,
+            prefetch=self.run.data.prefetch,
+        )
+
+    def evaluate(self, assembly: Assembly) -> Callable[[], Evaluation]:
+        """How a stage is validated: by the metric of its training options."""
+        if assembly.training.metric != "recall":
+            return lambda: self._scored(assembly)
+        towers(assembly.model)
+        return lambda: self._recalled(assembly.model)
+
+    def trial(self, judged: Source, *seen: Source) -> Trial:
+        """Full ranking on the positives of `judged`, after the rows of `seen`."""
+        return Trial(
+            lambda: (batch for source in seen for batch in self.batches(source)),
+            lambda: self.batches(judged),
+            self._positive,
+            exclude=self.config.exclude,
+            ks=tuple(sorted({*self.config.ks, self.config.at})),
+        )
+
+    def batches(self, source: Source) -> Iterable[Batch]:
+        """Every row of a source once, in order."""
+        size = 64 * EVALUATION_BATCH
+        loader = Loader(source, self.prepared.encoder, batch_size=EVALUATION_BATCH, shuffle_rows=size, prefetch=1)
+        return loader.ordered()
+
+    @cached_property
+    def _positives(self) -> Batch:
+        return where(self.batches(self.prepared.splits.train), self._positive)
+
+    @cached_property
+    def _validation(self) -> Trial:
+        return self.trial(self.prepared.splits.valid, self.prepared.splits.train)
+
+    def _positive(self, batch: Batch) -> Bool[Tensor, "B"]:
+        place = batch.layout.task_index(self.task)
+        return batch.observed[:, place] & (batch.labels[:, place] > 0.5) & (batch.scenario >= 0)
+
+    def _labelled(self, batch: Batch) -> Bool[Tensor, "B"]:
+        return batch.observed[:, batch.layout.task_index(self.task)] & (batch.scenario >= 0)
+
+    def _pairs(self, chosen: Callable[[Batch], Tensor], assembly: Assembly) -> Pairs:
+        def rows() -> Iterable[Batch]:
+            for batch in self.batches(self.prepared.splits.train):
+                yield batch.select(torch.nonzero(chosen(batch))[:, 0])
+
+        names = [one.name for one in self.prepared.encoder.layout.categorical]
+        keys = self.prepared.schema.keys
+        user, item = (names.index(key) if key in names else None for key in (keys.user, keys.item))
+        return Pairs(
+            one_each(rows(), "user"),
+            one_each(rows(), "item"),
+            batch_size=assembly.training.batch_size,
+            seed=assembly.training.seed,
+            mask_id=self.config.mask_id,
+            ids=(user, item),
+        )
+
+    def _scored(self, assembly: Assembly) -> Evaluation:
+        training, valid = assembly.training, self.prepared.splits.valid
+        collected = collect.run(
+            lambda batch: assembly.objective.predict(assembly.model(batch.to(training.device))),
+            self.batches(valid),
+            model=assembly.model,
+            rows=valid.rows(),
+        )
+        found = validation(collected, "log_loss" if training.metric == "log_loss" else "auc")
+        sign = -1.0 if training.metric == "log_loss" else 1.0
+        cells = {f"{cell.scenario}/{cell.target.name}": value for cell, value in found.cells.items()}
+        return Evaluation(None if found.mean is None else sign * found.mean, cells)
+
+    def _recalled(self, model: nn.Module) -> Evaluation:
+        judged, metric = self._validation.run(model), f"recall@{self.config.at}"
+        values = {name: one.estimates[metric].value for name, one in judged.items()}
+        cells = {f"{name}/{metric}": value for name, value in values.items() if value is not None}
+        return Evaluation(macro(judged)[metric].value, cells)
+
+
+def lines(judged: Mapping[str, Judged], task: str) -> list[Row]:
+    """A report's lines of retrieval metrics, scenario by scenario and their mean."""
+    n, positives = (sum(getattr(one, name) for one in judged.values()) for name in ("n", "positives"))
+    whole = {**judged, MACRO: Judged(macro(judged), n, positives)}
+    return [
+        Row(name, task, ALL, metric, one.value, one.low, one.high, cell.n, cell.positives, one.note)
+        for name, cell in whole.items()
+        for metric, one in cell.estimates.items()
+    ]
