@@ -1,7 +1,13 @@
 """Small bundles of any recipe, without training: what serving does does not depend on what was learned."""
 
-from collections.abc import Callable
+import http.client
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -17,6 +23,9 @@ from polyrec.data.files import Source
 from polyrec.data.vocabulary import Vocabulary
 from polyrec.recipes.assemble import assemble
 from polyrec.schema import Feature, Keys, Schema, Task
+from polyrec.serving.limits import Limits
+from polyrec.serving.server import Server
+from polyrec.serving.service import Settings
 
 FEATURES = (
     Feature("user", "categorical", "user"),
@@ -90,3 +99,82 @@ def write_bundle(folder: Path, recipe: str = "mmoe", scenarios: int = 3, *, unkn
 def make(tmp_path: Path) -> Make:
     """Writes bundles into the test's folder."""
     return lambda *arguments, **options: write_bundle(tmp_path / "bundles", *arguments, **options)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back."""
+
+    status: int
+    body: bytes
+    headers: dict[str, str]
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+@dataclass
+class Running:
+    """A server in a thread of the test."""
+
+    server: Server
+    thread: threading.Thread
+
+    @property
+    def port(self) -> int:
+        return int(self.server.address.rpartition(":")[2])
+
+    def ask(self, path: str, body: Any = None, method: str | None = None, **headers: str) -> Answer:
+        raw = body if body is None or isinstance(body, (bytes, Iterator)) else json.dumps(body).encode()
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        try:
+            connection.request(method or ("GET" if body is None else "POST"), path, raw, headers)
+            found = connection.getresponse()
+            return Answer(found.status, found.read(), {name.lower(): one for name, one in found.getheaders()})
+        finally:
+            connection.close()
+
+    def stop(self) -> None:
+        self.server.should_exit = True
+        self.thread.join(30)
+        assert not self.thread.is_alive()
+
+
+Serve = Callable[..., Running]
+
+
+def servers() -> Iterator[Serve]:
+    """Starts servers on free ports of this machine alone, and stops them."""
+    running: list[Running] = []
+
+    def start(bundle: Path, *, limits: Limits | None = None, pages: bool = True, **options: Any) -> Running:
+        settings = Settings(bundle, options.pop("root", bundle.parent), limits=limits or Limits(seconds=20), **options)
+        server = Server(settings, port=0, pages=pages)
+        one = Running(server, threading.Thread(target=server.run, daemon=True))
+        one.thread.start()
+        while not server.started:
+            assert one.thread.is_alive()
+            time.sleep(0.01)
+        running.append(one)
+        return one
+
+    yield start
+    for one in running:
+        one.stop()
+
+
+serve = pytest.fixture(servers, name="serve")
+serve_long = pytest.fixture(servers, scope="session", name="serve_long")
+
+
+@pytest.fixture(scope="session")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle that tests read and leave as it is; its log lies beside it."""
+    return write_bundle(tmp_path_factory.mktemp("bundles"))
+
+
+@pytest.fixture(scope="session")
+def shared_server(bundle: Path, serve_long: Serve) -> Running:
+    """A server for tests that change nothing about it."""
+    return serve_long(bundle)
