@@ -88,6 +88,19 @@ class Jagged:
         within = torch.arange(int(offsets[-1]), dtype=offsets.dtype, device=offsets.device)
         return Jagged(self.values[within + shift], offsets)
 
+    def repeat(self, times: int) -> "Jagged":
+        """All rows, so many times over; no shape depends on what the rows hold.
+
+        Example:
+            >>> twice = Jagged(torch.tensor([5, 6, 7]), torch.tensor([0, 1, 3])).repeat(2)
+            >>> twice.values.tolist(), twice.offsets.tolist()
+            ([5, 6, 7, 5, 6, 7], [0, 1, 3, 4, 6])
+        """
+        count = self.values.shape[0]
+        turn = torch.ones(times, dtype=self.offsets.dtype, device=self.offsets.device).cumsum(0) - 1
+        starts = (count * turn)[:, None] + self.offsets[:-1]
+        return Jagged(self.values.repeat(times), torch.cat([starts.flatten(), times * self.offsets[-1:]]))
+
     def padded(self, length: int, fill: int = 0) -> tuple[Int[Tensor, "B L"], Bool[Tensor, "B L"]]:
         """The first `length` values of each row, and which of them exist."""
         place = torch.arange(length, device=self.values.device)
@@ -154,6 +167,14 @@ class Batch:
         vectors = {name: one.index_select(0, rows) for name, one in self.vectors.items()}
         item = None if self.item is None else self.item.index_select(0, rows)
         return replace(self, sequences=sequences, vectors=vectors, item=item, **single)
+
+    def repeat(self, times: int) -> "Batch":
+        """All rows, so many times over."""
+        every = {name: getattr(self, name) for name in _PER_ROW}
+        single = {name: one.repeat(times, *(1 for _ in one.shape[1:])) for name, one in every.items()}
+        sequences = {name: one.repeat(times) for name, one in self.sequences.items()}
+        vectors = {name: one.repeat(times, 1) for name, one in self.vectors.items()}
+        return replace(self, sequences=sequences, vectors=vectors, **single)
 
     def map(self, change: Callable[[Tensor], Tensor]) -> "Batch":
         """Every tensor changed alike (moved, pinned, cast)."""

@@ -2,5 +2,6 @@
 
 from polyrec.artifact.bundle import Bundle
 from polyrec.artifact.manifest import Manifest
+from polyrec.artifact.program import Program
 
-__all__ = ["Bundle", "Manifest"]
+__all__ = ["Bundle", "Manifest", "Program"]

@@ -1,20 +1,22 @@
 """A trained model with its encoding: raw rows in, probabilities out, and proof that it still does."""
 
 import json
+import platform
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
 from polyrec import models, objectives
-from polyrec.artifact.manifest import FORMAT, Manifest, Part, digests
+from polyrec.artifact.golden import replay
+from polyrec.artifact.golden import write as write_golden
+from polyrec.artifact.manifest import FORMAT, REPORT, Manifest, Part
 from polyrec.atomic import whole_folder
 from polyrec.batch import Batch
 from polyrec.data.encode import Encoder
@@ -23,9 +25,6 @@ from polyrec.errors import BundleError
 from polyrec.objectives import Objective
 from polyrec.schema import Schema, Target
 from polyrec.shapes import Float, Tensor
-
-GOLDEN_ROWS = 64
-TOLERANCE = 1e-5
 
 
 @dataclass(frozen=True)
@@ -56,8 +55,8 @@ class Bundle:
         """The probability of every target."""
         return {target: torch.sigmoid(logit) for target, logit in self.logits(batch).items()}
 
-    def save(self, folder: str | Path, golden: pa.Table) -> "Bundle":
-        """Write the bundle whole, with `golden` raw rows and the scores they get now."""
+    def save(self, folder: str | Path, golden: pa.Table, report: str | None = None) -> "Bundle":
+        """Write the bundle whole, with `golden` raw rows and the scores they get now, and the model's report."""
         folder = Path(folder)
         with whole_folder(folder) as target:
             (target / "schema.json").write_text(json.dumps(self.schema.to_dict(), indent=1), encoding="utf-8")
@@ -65,18 +64,11 @@ class Bundle:
             save_file(_tensors(self.model), target / "model.safetensors")
             if self.objective.state_dict():
                 save_file(_tensors(self.objective), target / "objective.safetensors")
-            self._write_golden(target, golden.slice(0, GOLDEN_ROWS))
-            for path in target.rglob("*"):
-                path.chmod(0o755 if path.is_dir() else 0o644)  # whoever serves may be another user
-            manifest = replace(self.manifest, files=digests(target))
-            manifest.write(target)
+            write_golden(target, golden, self.encoder, self.probabilities)
+            if report is not None:
+                (target / REPORT).write_text(report, encoding="utf-8")
+            manifest = self.manifest.seal(target)
         return replace(self, manifest=manifest)
-
-    def _write_golden(self, folder: Path, rows: pa.Table) -> None:
-        pq.write_table(rows, folder / "golden.parquet")
-        scores = self.probabilities(self.encoder.encode(rows, labels=False))
-        plain = {target.name: [float(one) for one in score] for target, score in scores.items()}
-        (folder / "golden.json").write_text(json.dumps(plain, indent=1), encoding="utf-8")
 
     @classmethod
     def load(cls, folder: str | Path) -> "Bundle":
@@ -92,30 +84,18 @@ class Bundle:
         objective = objectives.build(manifest.objective.name, encoder.layout, manifest.objective.options)
         model = models.build(manifest.model.name, encoder.layout, objective.heads, manifest.model.options)
         _restore(model, folder / "model.safetensors")
-        if (folder / "objective.safetensors").exists():
+        if "objective.safetensors" in manifest.files:
             _restore(objective, folder / "objective.safetensors")
         bundle = cls(manifest, schema, encoder, model.eval(), objective.eval())
-        bundle._replay(folder)
+        replay(folder, encoder, bundle.probabilities)
         return bundle
-
-    def _replay(self, folder: Path) -> None:
-        rows = pq.read_table(folder / "golden.parquet")
-        expected = json.loads((folder / "golden.json").read_text(encoding="utf-8"))
-        for target, score in self.probabilities(self.encoder.encode(rows, labels=False)).items():
-            saved = torch.tensor(expected[target.name])
-            worst = float((score - saved).abs().max()) if len(saved) else 0.0
-            if not worst <= TOLERANCE:
-                raise BundleError(
-                    f"{folder}: golden rows score {target.name} differently than when the bundle was written "
-                    f"(by {worst:.2g}; the bound is {TOLERANCE:g}). This machine computes another model: "
-                    "export the bundle again with this version."
-                )
 
 
 def describe(recipe: str, model: Part, objective: Part, schema: Schema, network: nn.Module) -> Manifest:
     """A manifest without files, trained_on and metrics, which `save` and the caller add."""
     count = sum(parameter.numel() for parameter in network.parameters())
-    return Manifest(FORMAT, version("polyrec"), recipe, model, objective, schema.fingerprint, count)
+    versions = {"python": platform.python_version(), "torch": torch.__version__, "numpy": version("numpy")}
+    return Manifest(FORMAT, version("polyrec"), recipe, model, objective, schema.fingerprint, count, versions=versions)
 
 
 def _tensors(module: nn.Module) -> dict[str, Tensor]:

@@ -2,15 +2,19 @@
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from polyrec.declare import STRICT, parse
 from polyrec.errors import BundleError
 
-FORMAT = 1
+FORMAT = 2
+READS = (1, 2)  # format 1 has neither program, versions nor report
 NAME = "manifest.json"
+REPORT = "report.json"
+_NEEDED = ("schema.json", "vocabulary/vocabulary.json", "model.safetensors", "golden.parquet", "golden.json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +24,16 @@ class Part:
     __pydantic_config__ = STRICT
     name: str
     options: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """The ONNX program of a bundle. `routed`: rows run through every scenario that their run holds."""
+
+    __pydantic_config__ = STRICT
+    opset: int
+    routed: bool
+    made_with: dict[str, str] = field(default_factory=dict)  # versions of torch, onnx and onnxruntime
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +51,8 @@ class Manifest:
     trained_on: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, Any] = field(default_factory=dict)
     files: dict[str, str] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)  # of Python, torch and numpy when it was trained
+    program: Graph | None = None
 
     @property
     def identity(self) -> str:
@@ -44,13 +60,21 @@ class Manifest:
         text = json.dumps(self.files, sort_keys=True)
         return f"{self.recipe}@{hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
+    def seal(self, folder: Path) -> "Manifest":
+        """Write it into a bundle's folder, with the hash of every file that is there; whoever serves may read all."""
+        for path in folder.rglob("*"):
+            path.chmod(0o755 if path.is_dir() else 0o644)
+        sealed = replace(self, files=digests(folder))
+        sealed.write(folder)
+        return sealed
+
     def write(self, folder: Path) -> None:
         """Write it into a bundle's folder."""
         (folder / NAME).write_text(json.dumps(asdict(self), indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
     @classmethod
-    def read(cls, folder: Path) -> "Manifest":
-        """Read and check a bundle's manifest and the hash of each of its files.
+    def read(cls, folder: Path, *, check: bool = True) -> "Manifest":
+        """Read and check a bundle's manifest and, if asked for, the hash of each of its files.
 
         Raises:
             BundleError: no bundle there, another format, or a file missing, changed or cut short.
@@ -62,21 +86,32 @@ class Manifest:
             values = json.loads(path.read_text(encoding="utf-8"))
         except ValueError as reason:
             raise BundleError(f"{path} is damaged: {reason}. Copy or export the bundle again.") from reason
-        if not isinstance(values, dict) or values.get("format") != FORMAT:
-            found = values.get("format") if isinstance(values, dict) else values
-            raise BundleError(f"{path} has format {found!r}; this polyrec reads {FORMAT}. Export the bundle again.")
+        if not isinstance(values, dict) or values.get("format") not in READS:
+            raise BundleError(_unreadable(path, values))
         manifest = parse(cls, values, str(path), BundleError)
-        manifest.check(folder)
+        if check:
+            manifest.check(folder)
         return manifest
 
     def check(self, folder: Path) -> None:
-        """Compare each file with its hash."""
+        """Compare each file with its hash; no file that scoring reads may be without one."""
+        for name in _NEEDED:
+            if name not in self.files:
+                raise BundleError(f"{folder / NAME} has no hash of {name}. Copy or export the bundle again.")
         for name, expected in self.files.items():
             path = folder / name
             if not path.is_file():
                 raise BundleError(f"{path} is missing from the bundle. Copy or export it again.")
             if digest(path) != expected:
                 raise BundleError(f"{path} differs from what was written. Copy or export the bundle again.")
+
+
+def _unreadable(path: Path, values: object) -> str:
+    found, made_by = (values.get("format"), values.get("polyrec")) if isinstance(values, dict) else (values, None)
+    newer = isinstance(found, int) and found > FORMAT
+    remedy = f"Update polyrec (it was written by {made_by})" if newer else "Fit or export the bundle again"
+    known = " and ".join(map(str, READS))
+    return f"{path} has format {found!r}; this polyrec ({version('polyrec')}) reads {known}. {remedy}."
 
 
 def digest(path: Path) -> str:

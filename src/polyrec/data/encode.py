@@ -109,8 +109,15 @@ class Encoder:
         """
         names = [*self.columns(labels=False)]
         names += [key for key in (self.schema.keys.user, self.schema.keys.item) if key]
-        columns = {name: _column(name, [row.get(name) for row in rows]) for name in dict.fromkeys(names)}
-        return self.encode(pa.table(columns), labels=False)
+        return self.encode_columns({name: [row.get(name) for row in rows] for name in dict.fromkeys(names)})
+
+    def encode_columns(self, columns: Mapping[str, list[Any]]) -> Batch:
+        """The same from a list of plain values a column, all of `columns(labels=False)` among them.
+
+        Raises:
+            DataError: as `encode_rows`.
+        """
+        return self.encode(pa.table({name: _column(name, one) for name, one in columns.items()}), labels=False)
 
     def _ids(self, rows: pa.Table) -> Tensor:
         features = self._by_kind["categorical"]

@@ -7,7 +7,6 @@ each scenario alone would give, in one model; the baseline that shows what shari
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
 from torch import nn
 
 from polyrec.batch import Batch, Layout, Output
@@ -61,8 +60,9 @@ class Single(nn.Module):
 
     def _entered(self, batch: Batch, route: Route) -> Float[Tensor, "N W"]:
         """Rows as `route.enter` would give them, each read under its own scenario's tables."""
-        if route.order is None:
-            return torch.cat([self.inputs(batch, copy=copy) for copy in route.copies(batch.scenario)])
         row, scenario = route.rows()
+        if route.order is None:
+            every: Tensor = self.inputs(batch.repeat(route.present.shape[0]), copy=scenario)
+            return every
         entered: Tensor = self.inputs(batch, row, scenario)
         return entered

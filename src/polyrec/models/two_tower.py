@@ -89,9 +89,9 @@ class TwoTower(nn.Module):
             route = Route(torch.zeros_like(batch.scenario), 1)
             return route.enter(self.inputs(batch, route.order)), route
         route = Route(batch.scenario, self.copies)
-        if route.order is None:
-            return torch.cat([self.inputs(batch, copy=copy) for copy in route.copies(batch.scenario)]), route
         row, scenario = route.rows()
+        if route.order is None:
+            return self.inputs(batch.repeat(route.present.shape[0]), copy=scenario), route
         return self.inputs(batch, row, scenario), route
 
     def _vector(self, tower: RoutedMLP, x: Tensor, columns: Int[Tensor, "I"], route: Route) -> Float[Tensor, "B D"]:

@@ -150,6 +150,10 @@ class FusedEmbedding(nn.Module):
 
 def _owners(offsets: Int[Tensor, "B1"], values: Tensor) -> Int[Tensor, "V"]:
     """The row that each value of a sequence belongs to."""
+    if torch.compiler.is_exporting():  # ONNX has no search: count the rows that begin at or before each value
+        begins = torch.zeros(values.shape[0] + 1, dtype=torch.int64)
+        ones = torch.ones(offsets.shape[0], dtype=torch.int64)
+        return torch.cumsum(begins.scatter_add(0, offsets.long(), ones), 0)[:-1] - 1
     place = torch.arange(values.shape[0], dtype=offsets.dtype, device=offsets.device)
     return torch.searchsorted(offsets, place, right=True) - 1
 

@@ -66,11 +66,17 @@ class Route:
 
     def _keep_order(self, scenario: Tensor) -> None:
         self.order, self.unknown = None, 0
-        self.present = torch.arange(self.scenarios, device=scenario.device)
-        share = (self.present[:, None] == scenario[None, :]).to(torch.get_default_dtype())  # [S, B]
-        lost = (scenario < 0).to(share.dtype)[None]
+        every = torch.arange(self.scenarios, device=scenario.device)
+        own = every[:, None] == scenario[None, :]  # [S, B]
+        lost = scenario < 0
+        here = own.any(1) if self.shared else own.any(1) | lost.any()
+        self.present = torch.nonzero(here)[:, 0]  # [P]
+        share = own.index_select(0, self.present).to(torch.get_default_dtype())  # [P, B]
+        lost = lost.to(share.dtype)[None]
         self._share = torch.cat([share, lost]) if self.shared else share + lost / self.scenarios
-        self.group = torch.arange(len(self._share), device=scenario.device).repeat_interleave(scenario.shape[0])
+        self.group = (
+            torch.arange(self._share.shape[0], device=scenario.device)[:, None].expand_as(self._share).flatten()
+        )
 
     def _sort(self, scenario: Tensor) -> None:
         count, device = self.scenarios, scenario.device
@@ -97,23 +103,19 @@ class Route:
 
     def rows(self) -> tuple[Int[Tensor, "N"], Int[Tensor, "N"]]:
         """What `enter` gives as row numbers of the batch, and the scenario that each is entered for."""
-        every = torch.arange(self.scenarios, device=self.present.device)
         if self.order is None:
-            count = self._share.shape[1]
-            row = torch.arange(count, device=every.device)
-            return row.repeat(self.scenarios), every.repeat_interleave(count)
+            copies, count = self.present.shape[0], self._share.shape[1]
+            row = torch.arange(count, device=self.present.device)
+            return row.repeat(copies), self.present[:, None].expand(-1, count).flatten()
+        every = torch.arange(self.scenarios, device=self.present.device)
         known = self.order.shape[0] - self.unknown
         row = torch.cat([self.order[:known], self.order[known:].repeat(self.scenarios)])
         return row, torch.cat([self.present[self.group], every.repeat_interleave(self.unknown)])
 
-    def copies(self, scenario: Int[Tensor, "B"]) -> list[Int[Tensor, "B"]]:
-        """For each scenario in turn, its index in place of every row's."""
-        return [torch.full_like(scenario, place) for place in range(self.scenarios)]
-
     def enter(self, x: Float[Tensor, "B *any"]) -> Float[Tensor, "N *any"]:
         """Grouped rows, those of unknown scenario once for each scenario."""
         if self.dense:
-            return x.repeat(len(self._share), *(1 for _ in x.shape[1:]))
+            return x.repeat(self._share.shape[0], *(1 for _ in x.shape[1:]))
         if self.shared or not self.unknown:
             return x
         known = x.shape[0] - self.unknown
@@ -122,7 +124,7 @@ class Route:
     def leave(self, y: Float[Tensor, "T N O"]) -> Float[Tensor, "T B O"]:
         """One row for each row that entered: unknown rows get the mean over the scenarios."""
         if self.dense:
-            every = torch.unflatten(y, 1, (len(self._share), -1))  # [T, S, B, O]
+            every = torch.unflatten(y, 1, tuple(self._share.shape))  # [T, P, B, O]
             return (every * self._share[None, :, :, None].to(y.dtype)).sum(1)
         if self.shared or not self.unknown:
             return y
@@ -140,7 +142,8 @@ class Route:
         With shared (W `[T, I, O]`, b `[T, O]`): `y = x (W * W_s) + (b + b_s)`.
         """
         if self.dense:
-            return self._all(x, own, shared, self._share.shape[1])
+            own = (own[0].index_select(0, self.present), own[1].index_select(0, self.present))
+            return self._all(x, own, shared, self._share.shape)
         if not x.shape[1]:  # no rows, yet a result that remembers its parameters
             return torch.matmul(x, own[0].sum(0)) + own[1].sum(0)[:, None]
         known = sum(self.sizes)
@@ -153,7 +156,7 @@ class Route:
         if self.unknown and self.shared and shared is not None:
             parts.append(torch.baddbmm(shared[1][:, None], x[:, known:], shared[0]))
         elif self.unknown:
-            parts.append(self._all(x[:, known:], own, shared, self.unknown))
+            parts.append(self._all(x[:, known:], own, shared, (self.scenarios, self.unknown)))
         return parts[0] if len(parts) == 1 else torch.cat(parts, 1)
 
     def _small(self, weight: Tensor) -> int:
@@ -201,9 +204,9 @@ class Route:
             self._padding = (self.present[-count:], group * self.sizes[-count] + within)
         return self._padding
 
-    def _all(self, x: Tensor, own: Pair, shared: Pair | None, rows: int | torch.SymInt) -> Tensor:
+    def _all(self, x: Tensor, own: Pair, shared: Pair | None, shape: Sequence[int]) -> Tensor:
         """Rows that come once for each scenario (and once for the shared weights alone), by scenario."""
-        every = torch.unflatten(x, 1, (-1, rows)) if rows else x[:, None]  # [T, S, U, I]
+        every = torch.unflatten(x, 1, tuple(shape))  # [T, S, U, I]
         weight, bias = _with(own, shared)
         if self.shared and shared is not None:
             weight, bias = torch.cat([weight, shared[0][None]]), torch.cat([bias, shared[1][None]])

@@ -5,9 +5,11 @@ from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from polyrec.artifact import Bundle
-from polyrec.artifact.bundle import GOLDEN_ROWS, describe
+from polyrec.artifact.bundle import describe
+from polyrec.artifact.golden import ROWS as GOLDEN_ROWS
 from polyrec.atomic import write_text
 from polyrec.data.files import Source
 from polyrec.evaluation import collect
@@ -44,9 +46,11 @@ def keep(folder: RunFolder, rows: Rows, assembly: Assembly, run: Mapping[str, An
     if assembly.recipe.retrieves:
         report = _with_retrieval(report, rows, assembly, source)
     manifest = replace(
-        bundle.manifest, metrics=_headline(report), trained_on={**described(prepared), "seed": assembly.training.seed}
+        bundle.manifest,
+        metrics=_headline(report),
+        trained_on={**described(prepared), **_period(prepared), "seed": assembly.training.seed},
     )
-    replace(bundle, manifest=manifest).save(folder.bundle, golden(source, prepared))
+    replace(bundle, manifest=manifest).save(folder.bundle, golden(source, prepared), report.to_json())
     write_text(folder.page, render(report.to_dict(), events(folder.events)))
     report.save(folder.report)
     return report
@@ -73,11 +77,11 @@ def _with_retrieval(report: Report, rows: Rows, assembly: Assembly, source: Sour
 def golden(source: Source, prepared: Prepared) -> pa.Table:
     """The first raw rows, with the columns that scoring needs."""
     table = next(iter(source.tables(prepared.encoder.columns(labels=False)))).slice(0, GOLDEN_ROWS)
-    plain = [
-        column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column
-        for column in table.columns
-    ]
-    return pa.table(dict(zip(table.column_names, plain, strict=True)))
+    return pa.table({name: _decoded(table[name]) for name in table.column_names})
+
+
+def _decoded(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    return column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column
 
 
 def described(prepared: Prepared) -> dict[str, Any]:
@@ -87,6 +91,17 @@ def described(prepared: Prepared) -> dict[str, Any]:
         "rows": {name: source.rows() for name, source in parts.items() if source is not None},
         "notes": list(prepared.splits.notes),
     }
+
+
+def _period(prepared: Prepared) -> dict[str, Any]:
+    """First and last time of the training rows, where the schema names a time."""
+    name, source = prepared.schema.keys.time, prepared.splits.train
+    if name is None:
+        return {}
+    bounds = [pc.min_max(_decoded(table[name])).as_py() for table in source.tables([name])]
+    known = [one for pair in bounds for one in (pair["min"], pair["max"]) if one is not None]
+    plain = [one if isinstance(one, (int, float, str)) else str(one) for one in (min(known), max(known))]
+    return {"period": {"column": name, "from": plain[0], "to": plain[1]}}
 
 
 def _headline(report: Report) -> dict[str, Any]:

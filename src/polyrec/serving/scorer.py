@@ -8,10 +8,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from polyrec.artifact import Bundle
+from polyrec.artifact import Bundle, Program
 from polyrec.atomic import whole_file
+from polyrec.batch import Batch
 from polyrec.data.files import Source
 from polyrec.errors import DataError
+from polyrec.schema import Target
+from polyrec.shapes import Float, Tensor
 
 BLOCK = 65_536
 
@@ -26,23 +29,36 @@ class Scorer:
         ```
     """
 
-    def __init__(self, bundle: Bundle) -> None:
+    def __init__(self, bundle: Bundle | Program) -> None:
         self.bundle = bundle
+        self.schema, self.encoder, self.manifest = bundle.schema, bundle.encoder, bundle.manifest
 
     @classmethod
-    def load(cls, folder: str | Path) -> "Scorer":
-        """A scorer of the bundle in that folder."""
-        return cls(Bundle.load(folder))
+    def load(cls, folder: str | Path, threads: int = 1) -> "Scorer":
+        """A scorer of the bundle in that folder: by its ONNX program where there is one, else by its model.
+
+        Args:
+            folder: the bundle.
+            threads: that one run of a program may use.
+
+        Raises:
+            BundleError: damaged, or scoring otherwise than when it was written.
+        """
+        return cls(Program.load(folder, threads) if Program.can_run(folder) else Bundle.load(folder))
+
+    def probabilities(self, batch: Batch) -> dict[Target, Float[Tensor, "B"]]:
+        """The probability of every target for encoded rows."""
+        return self.bundle.probabilities(batch)
 
     def score(self, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, float]]:
         """The probability of every target for each row of raw feature values, by the wire's names."""
-        scores = self.bundle.probabilities(self.bundle.encoder.encode_rows(list(rows)))
+        scores = self.probabilities(self.encoder.encode_rows(rows))
         columns = {target.name: score.tolist() for target, score in scores.items()}
         return [dict(zip(columns, one, strict=True)) for one in zip(*columns.values(), strict=True)]
 
     def tables(self, source: Source) -> Iterator[pa.Table]:
         """Key columns and a probability column per target, block by block, in the order of the rows."""
-        schema = self.bundle.schema
+        schema = self.schema
         names = (schema.keys.user, schema.keys.item, schema.keys.scenario, schema.keys.time, schema.keys.group)
         present = set(source.columns())
         keys = [name for name in dict.fromkeys(names) if name is not None and name in present]
@@ -52,7 +68,7 @@ class Scorer:
                 yield self._block(table.slice(start, BLOCK), keys)
 
     def _block(self, rows: pa.Table, keys: list[str]) -> pa.Table:
-        scores = self.bundle.probabilities(self.bundle.encoder.encode(rows, labels=False))
+        scores = self.probabilities(self.encoder.encode(rows, labels=False))
         columns = {name: _plain(rows[name]) for name in keys}
         columns |= {target.column: pa.array(score.numpy().astype(np.float32)) for target, score in scores.items()}
         return pa.table(columns)

@@ -1,0 +1,159 @@
+"""What serves now: a scorer, its requests, its catalogue; swapped as one."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from polyrec.batch import Batch
+from polyrec.data.files import Source
+from polyrec.errors import DataError, NotReadyError, unknown
+from polyrec.schema import ALL
+from polyrec.serving.catalogue import MOST, Catalogue, best
+from polyrec.serving.scorer import Scorer
+from polyrec.serving.wire import Recommended, RecommendResponse, Scalar, ScoreResponse, Wire
+from polyrec.shapes import Float, Tensor
+
+Probabilities = Mapping[str, Float[Tensor, "B"]]  # by the wire's names
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Score:
+    """Work of one /score: a list of values a column."""
+
+    model: "Model"
+    columns: Mapping[str, list[Any]]
+    rows: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rank:
+    """Work of one /recommend: columns of the candidates, or of the user alone beside the catalogue's items."""
+
+    model: "Model"
+    columns: Mapping[str, list[Any]]
+    rows: int
+    keys: Sequence[Scalar] | None  # None: those of the catalogue
+    weights: Mapping[str, float]
+    k: int
+
+
+Work = Score | Rank
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A loaded bundle and everything that depends on it; a request is answered by the one it was read for."""
+
+    scorer: Scorer
+    folder: Path
+    items: tuple[Path, ...] = ()
+
+    @classmethod
+    def load(cls, folder: Path, items: tuple[Path, ...] = (), threads: int = 1) -> "Model":
+        """Read a bundle, replay its golden rows, and encode its catalogue.
+
+        Raises:
+            BundleError: damaged, or scoring otherwise than when it was written.
+            DataError: the items lack a column that the bundle's schema needs.
+        """
+        model = cls(Scorer.load(folder, threads), folder, items)
+        if items:
+            len(model.catalogue or ())
+        return model
+
+    @cached_property
+    def wire(self) -> Wire:
+        """Requests of this model's schema."""
+        return Wire(self.scorer.schema)
+
+    @cached_property
+    def catalogue(self) -> Catalogue | None:
+        """Items that are ranked when a request names none."""
+        return Catalogue.read(Source(self.items), self.scorer.encoder) if self.items else None
+
+    @property
+    def identity(self) -> str:
+        """Recipe and hash."""
+        return self.scorer.manifest.identity
+
+    def score(self, body: Any) -> Score:
+        """Work for a body of /score."""
+        return Score(self, self.wire.columns(body.rows), len(body.rows))
+
+    def rank(self, body: Any) -> Rank:
+        """Work for a body of /recommend.
+
+        Raises:
+            DataError: a weight for something that is no target.
+            NotReadyError: no candidates were given, and the server has no catalogue.
+        """
+        targets = [target.name for target in self.scorer.schema.targets]
+        for name in body.objective:
+            if name not in targets:
+                raise DataError(f"objective: {unknown('target', name, targets, 'predicted')}")
+        last = [target.name for target in self.scorer.schema.targets if target.space == ALL][-1]
+        weights = body.objective or {last: 1.0}
+        if body.items is not None:
+            columns = self.wire.beside(body.user, body.items, body.scenario)
+            return Rank(self, columns, len(body.items), self.wire.keys(body.items), weights, body.k)
+        if self.catalogue is None:
+            raise NotReadyError(
+                "no items to recommend: give candidates as items = [...], or start the server with --items FILE."
+            )
+        columns = self.wire.beside(body.user, [body.user], body.scenario)
+        return Rank(self, columns, min(len(self.catalogue), MOST), None, weights, body.k)
+
+
+def answer(works: Sequence[Work]) -> list[Any]:
+    """Answers of several requests: those that score rows of one model are encoded and scored as one."""
+    answers: list[Any] = []
+    for (model, kind), group in groupby(works, key=lambda one: (one.model, type(one))):
+        same = list(group)
+        answers += _scores(model, same) if kind is Score else [_ranked(one) for one in same]  # type: ignore[arg-type]
+    return answers
+
+
+def _scores(model: Model, works: Sequence[Score]) -> list[ScoreResponse]:
+    columns = works[0].columns
+    if len(works) > 1:
+        columns = {name: [one for work in works for one in work.columns[name]] for name in columns}
+    found = _probabilities(model, columns)
+    names, rows = list(found), list(zip(*(one.tolist() for one in found.values()), strict=True))
+    scores = [dict(zip(names, one, strict=True)) for one in rows]
+    answers, start = [], 0
+    for work in works:
+        answers.append(ScoreResponse(scores[start : start + work.rows], model.identity))
+        start += work.rows
+    return answers
+
+
+def _probabilities(model: Model, columns: Mapping[str, list[Any]]) -> Probabilities:
+    return _named(model, model.scorer.encoder.encode_columns(columns))
+
+
+def _named(model: Model, batch: Batch) -> Probabilities:
+    return {target.name: score for target, score in model.scorer.probabilities(batch).items()}
+
+
+def _ranked(work: Rank) -> RecommendResponse:
+    model, keys, retrieval = work.model, work.keys, "given"
+    if keys is None:
+        catalogue = model.catalogue
+        assert catalogue is not None
+        keys, retrieval = catalogue.keys, "all" if len(catalogue) <= MOST else "most frequent"
+        batch = catalogue.beside(model.scorer.encoder.encode_columns(work.columns))
+        found = _named(model, batch)
+    else:
+        found = _probabilities(model, work.columns)
+    total = torch.stack([found[name] * weight for name, weight in work.weights.items()]).sum(0)
+    chosen = best(total, work.k)
+    items = [
+        Recommended(keys[place], float(total[place]), {name: float(one[place]) for name, one in found.items()})
+        for place in chosen.tolist()
+    ]
+    return RecommendResponse(items, work.rows, retrieval, model.identity)

@@ -1,0 +1,57 @@
+"""A service on a socket: started, stopped so that it finishes what it took."""
+
+import logging
+import sys
+
+import uvicorn
+
+from polyrec.serving.http import application
+from polyrec.serving.service import Service, Settings
+
+
+class Server(uvicorn.Server):
+    """A uvicorn server of one bundle.
+
+    SIGTERM or SIGINT, or `should_exit = True`, stops it: no new connections, requests in hand are answered within
+    `limits.grace` seconds.
+
+    Args:
+        settings: bundle, root, token, limits.
+        host: loopback unless you mean otherwise.
+        port: 0 for any that is free; `address` says which.
+        pages: also serve the page, the report and examples from the bundle.
+    """
+
+    def __init__(self, settings: Settings, host: str = "127.0.0.1", port: int = 8000, *, pages: bool = True) -> None:
+        self.service = Service(settings)
+        super().__init__(
+            uvicorn.Config(
+                application(self.service, pages=pages),
+                host=host,
+                port=port,
+                access_log=False,
+                log_config=None,
+                server_header=False,
+                ws="none",
+                backlog=1024,
+                timeout_keep_alive=10,
+                timeout_graceful_shutdown=max(1, round(settings.limits.grace)),
+            )
+        )
+
+    @property
+    def address(self) -> str:
+        """Where it listens, once it has started."""
+        host, port = self.servers[0].sockets[0].getsockname()[:2]
+        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def log_to_stderr(*, access: bool) -> None:
+    """Lines of the access log as they are, warnings and errors of everything else."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    lines = logging.getLogger("polyrec.access")
+    lines.addHandler(handler)
+    lines.setLevel(logging.INFO if access else logging.WARNING)
+    lines.propagate = False
+    logging.basicConfig(level=logging.WARNING, format="polyrec: %(name)s: %(message)s", stream=sys.stderr)
