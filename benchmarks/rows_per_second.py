@@ -2,6 +2,7 @@
 
     .venv/bin/python benchmarks/rows_per_second.py impressions.parquet --threads 2
     .venv/bin/python benchmarks/rows_per_second.py impressions.parquet --memory
+    .venv/bin/python benchmarks/rows_per_second.py impressions.parquet --against aem2tl
 
 Speeds are of one machine on one day: compare them only within a run.
 """
@@ -36,12 +37,15 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--memory", action="store_true")
+    parser.add_argument("--against", nargs="+", default=[], help="recipes, each as a ratio to mmoe's rows/s")
     parser.add_argument("--times", type=int, default=0, help=argparse.SUPPRESS)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     if options.times:
         trained(prepared(options.log, options.times), options.threads)
         say(str(peak_memory()))
+    elif options.against:
+        ratios(options.log, options.against, options.threads, options.repeats)
     elif options.memory:
         memory(options.log)
     else:
@@ -73,10 +77,10 @@ def loader(rows: Prepared, seed: int = 0) -> Loader:
     return Loader(rows.splits.train, rows.encoder, batch_size=BATCH, shuffle_rows=262_144, seed=seed)
 
 
-def trained(rows: Prepared, threads: int) -> float:
+def trained(rows: Prepared, threads: int, recipe: str = RECIPE) -> float:
     """Rows per second of one epoch from parquet to weights."""
     data = DataConfig(schema="-", log=("-",))
-    parts = assemble(RunConfig(RECIPE, data, training={"epochs": 1, "threads": threads}), rows.encoder.layout)
+    parts = assemble(RunConfig(recipe, data, training={"epochs": 1, "threads": threads}), rows.encoder.layout)
     history = train(
         Stage("train", parts.training),
         parts.model,
@@ -115,6 +119,18 @@ def speeds(log: Path, threads: int, repeats: int) -> None:
         whole.append((len(found) / (scored - started), len(found) / (time.perf_counter() - started)))
     say(f"evaluation, parquet to logits:         {middle([one for one, _ in whole]):,.0f} rows/s")
     say(f"evaluation, with report and intervals: {middle([one for _, one in whole]):,.0f} rows/s")
+
+
+def ratios(log: Path, recipes: list[str], threads: int, repeats: int) -> None:
+    """Recipes with their default options in turn, so that each meets the same machine."""
+    rows = prepared(log)
+    found: dict[str, list[float]] = {recipe: [] for recipe in (RECIPE, *recipes)}
+    for _ in range(repeats):
+        for recipe, many in found.items():
+            many.append(trained(rows, threads, recipe))
+    for recipe, many in found.items():
+        times = [one / other for one, other in zip(many, found[RECIPE], strict=True)]
+        say(f"{recipe}: {middle(many):,.0f} rows/s, {middle(times):.2f} times {RECIPE}'s")
 
 
 def middle(values: list[float]) -> float:

@@ -120,3 +120,17 @@ def test_terms_that_share_nothing_are_refused():
     balancer = build("gradnorm", ("a", "b"))
     with pytest.raises(ConfigError, match=r"no two of the terms a, b share a weight matrix.*balancer = 'fixed'"):
         balancer.backward({"a": a.sum(), "b": b.sum()}, [a, b], step=0)
+
+
+def test_between_two_looks_the_weights_stay_and_still_count():
+    shared = nn.Parameter(torch.ones(1, 1))
+    balancer = build("gradnorm", ("a", "b"), {"lr": 0.1, "every": 2})
+    told = []
+    for number in range(4):
+        shared.grad = None
+        before = dict(balancer.weights)
+        balancer.backward({"a": 3 * shared.sum(), "b": shared.sum()}, [shared], step=number)
+        assert shared.grad.item() == pytest.approx(3 * before["a"] + before["b"])
+        told.append(balancer.weights["a"])
+    assert told[0] == told[1] == pytest.approx(0.85 / 0.95)  # moved at step 0, not at step 1
+    assert told[2] == told[3] < told[1]

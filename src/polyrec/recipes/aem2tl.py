@@ -24,7 +24,7 @@ RECIPE = add(
         model="aem2tl",
         objective="entire_space",
         balancer="gradnorm",
-        balancer_options={"alpha": 0.5},
+        balancer_options={"alpha": 0.5, "every": 4},
         objective_options={"action": True, "unclicked": True, "identify": True},
     )
 )
@@ -34,6 +34,7 @@ PAPER = add(
         name="aem2tl-paper",
         summary="the letter of the paper: its three terms, learning rate 2e-5, batch 1024, Adam on everything",
         objective_options={"action": True, "unclicked": True, "identify": False},
+        balancer_options={"alpha": 0.5},
         training={"lr": 2e-5, "batch_size": 1024, "tables": "dense"},
     )
 )

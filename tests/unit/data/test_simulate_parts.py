@@ -179,7 +179,7 @@ def test_the_policy_shows_more_of_what_was_clicked_from_the_next_day_on(taught: 
     assert _share_of_category(liked, 0) == _share_of_category(ignored, 0)  # today's clicks change nothing today
     for policy in taught:
         policy.start(1)
-    by_popularity = _share_of_category(liked, 10_000), _share_of_category(ignored, 10_000)
+    by_popularity = _share_of_category(liked, 4_000), _share_of_category(ignored, 4_000)
     by_affinity = _share_of_category(liked, 0)
     assert by_popularity[0] > 1.5 * by_popularity[1]
     assert by_affinity > 1.2 * by_popularity[0]  # a user who clicked it sees more than one never seen

@@ -60,8 +60,8 @@ class Preset:
     noise: Heads = field(default_factory=lambda: Heads(click=0.3, action=0.2, buy=0.3, direct=0.2))
     seen: float = 0.4  # share of the variance of `noise` that the feature `intent` shows
     action_lift: float = 1.5  # what an action adds to the logit of a buy
-    users: int = 15_000
-    items: int = 3_000
+    users: int = 5_000
+    items: int = 1_000
     new_users: float = 0.1  # share that arrives after the first day
     new_items: float = 0.1
     turn: float = 0.2  # radians by which preferences turn from the first day to the last
@@ -110,6 +110,8 @@ def selection() -> Preset:
     return Preset(
         rates=Heads(click=0.16, action=0.3, buy=0.08, direct=0.02),
         noise=Heads(click=1.2, action=0.6, buy=1.5, direct=0.8),
+        users=15_000,
+        items=3_000,
     )
 
 
@@ -119,7 +121,8 @@ def noclick() -> Preset:
     A method that has no route around the click misses them. For the unclicked route of entire-space models.
     """
     parts = Parts(shared=0.35, task=0.45, group=0.0, own=0.12, cell=0.08)
-    return Preset(parts=parts, rates=Heads(click=0.14, action=0.3, buy=0.1, direct=0.07))
+    rates = Heads(click=0.14, action=0.3, buy=0.1, direct=0.07)
+    return Preset(parts=parts, rates=rates, users=15_000, items=3_000)
 
 
 def flows() -> Preset:

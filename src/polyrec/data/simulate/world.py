@@ -73,7 +73,7 @@ class World:
         >>> from polyrec.data.simulate.presets import named
         >>> world = World(named("starved"), scenarios=6, days=14, seed=0)
         >>> [round(float(share), 4) for share in world.sizes][0::5], world.people.factors.shape
-        ([0.6898, 0.002], (15000, 6))
+        ([0.6898, 0.002], (5000, 6))
     """
 
     def __init__(self, preset: Preset, *, scenarios: int, days: int, seed: int) -> None:

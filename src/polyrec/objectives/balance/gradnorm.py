@@ -24,6 +24,7 @@ class GradNormConfig:
     __pydantic_config__ = STRICT
     alpha: Annotated[float, Ge(0.0)] = 0.5  # 0: equal gradient norms; more: lagging tasks get more
     lr: Annotated[float, Gt(0.0)] = 0.025  # of the weights
+    every: Annotated[int, Ge(1)] = 1  # steps between two looks at the norms; each look costs a pass to W a term
 
 
 @register("gradnorm", GradNormConfig)
@@ -60,9 +61,9 @@ class GradNorm(Balancer):
         self, terms: Terms, parameters: Sequence[nn.Parameter], *, step: int, extra: Float[Tensor, ""] | None = None
     ) -> None:
         """The norms at W first, then one backward pass through the weighted sum; then the weights move."""
-        del step
-        values, place = self.stacked(terms), self._found(terms, parameters)
-        if place is None:  # too few terms have rows to say what is shared
+        values = self.stacked(terms)
+        place = self._found(terms, parameters) if step % self.config.every == 0 else None
+        if place is None:  # not due, or too few terms have rows to say what is shared
             added((values * self.factors).sum(), extra).backward()  # type: ignore[no-untyped-call]
             return
         layer = parameters[place]
