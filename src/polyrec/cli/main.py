@@ -6,7 +6,20 @@ from typing import Annotated
 
 import typer
 
-from polyrec.cli import compare, demo, evaluate, export, fit, index, inspect, predict, recipes, retrieve, serve, simulate
+from polyrec.cli import (
+    compare,
+    demo,
+    evaluate,
+    export,
+    fit,
+    index,
+    inspect,
+    predict,
+    recipes,
+    retrieve,
+    serve,
+    simulate,
+)
 
 app = typer.Typer(
     add_completion=False,
