@@ -29,7 +29,7 @@ from polyrec.retrieval.trial import Question, Trial, embed
 from polyrec.schema import Target
 
 RECIPES = ("twotower-single", "twotower-mixed", "twotower-finetune", "sass-base", "sass")
-TRAINING = {"threads": 1, "epochs": 12, "patience": 2}
+TRAINING = {"threads": 1}
 MODEL = {"widths": [128, 64], "vector": 32}
 DEPTH = 50
 
@@ -90,12 +90,8 @@ def configured(recipe: str, data: DataConfig, seed: int, settings: Sequence[str]
     from polyrec.config import _set, read_setting
 
     values: dict[str, Any] = {"model": dict(MODEL), "training": {**TRAINING, "seed": seed}, "stages": {}}
-    if recipe.startswith("sass") and recipe not in ("sass-base",):
-        values["stages"] = {"pretrain": {"epochs": 3}}
     for one in settings:
         key, value = read_setting(one)
-        if key.startswith("stages.pretrain") and not values["stages"]:
-            continue
         _set(values, key, value)
     return RunConfig(recipe, data, **values)
 
