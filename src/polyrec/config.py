@@ -83,9 +83,7 @@ class TrainingConfig:
     average: Annotated[int, Ge(0)] = 0  # steps over which weights are averaged for validation and use; 0: not
     evaluations: Annotated[int, Ge(1)] = 2  # validations in an epoch
     patience: Annotated[int, Ge(1)] = 3  # validations without a better one before stopping
-    metric: Literal["auc", "log_loss", "recall"] = (
-        "auc"  # mean over validation cells; recall: of two towers, by scenario
-    )
+    metric: Literal["auc", "log_loss", "recall"] = "auc"  # mean over validation cells; recall: for two towers
     balancer: Literal["fixed", "uncertainty", "gradnorm", "pcgrad"] | None = None
     seed: int = 0
     device: str = "cpu"

@@ -6,7 +6,20 @@ from typing import Annotated
 
 import typer
 
-from polyrec.cli import compare, demo, evaluate, export, fit, inspect, predict, recipes, serve, simulate
+from polyrec.cli import (
+    compare,
+    demo,
+    evaluate,
+    export,
+    fit,
+    index,
+    inspect,
+    predict,
+    recipes,
+    retrieve,
+    serve,
+    simulate,
+)
 
 app = typer.Typer(
     add_completion=False,
@@ -16,7 +29,7 @@ app = typer.Typer(
     help="One recommendation model for every scenario and every task, over the entire space.",
 )
 # In the order in which a newcomer meets them; their files import the library only when they run.
-for command in (demo, inspect, fit, evaluate, predict, compare, export, serve, recipes, simulate):
+for command in (demo, inspect, fit, evaluate, predict, index, retrieve, compare, export, serve, recipes, simulate):
     app.command(command.__name__.rpartition(".")[2], help=command.HELP, short_help=command.HELP.partition("\n")[0])(
         command.run
     )

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -136,10 +137,25 @@ class Rows:
         return Evaluation(None if found.mean is None else sign * found.mean, cells)
 
     def _recalled(self, model: nn.Module) -> Evaluation:
-        judged, metric = self._validation.run(model), f"recall@{self.config.at}"
-        values = {name: one.estimates[metric].value for name, one in judged.items()}
-        cells = {f"{name}/{metric}": value for name, value in values.items() if value is not None}
-        return Evaluation(macro(judged)[metric].value, cells)
+        """Recall by scenario, and their mean weighed by the root of the users asked for.
+
+        So small scenarios count for more than their users, and their noise does not decide. Pools of no more items
+        than the cut-off are left out: everything is found there.
+        """
+        trial, at = self._validation, self.config.at
+        small = {name: len(one.items) for name, one in trial.questions.items() if len(one.items) <= at}
+        if len(small) == len(trial.questions):
+            raise ConfigError(
+                f"[retrieval] at = {at}: no scenario has more items than that (the largest has "
+                f"{max(small.values())}), so that recall@{at} is 1 whatever is learned. Lower it."
+            )
+        judged = {name: one for name, one in trial.run(model).items() if name not in small and one.n}
+        cells = {f"{name}/recall@{at}": one.estimates[f"recall@{at}"].value or 0.0 for name, one in judged.items()}
+        if not cells:
+            return Evaluation(None, cells)
+        return Evaluation(
+            float(np.average(list(cells.values()), weights=[one.n**0.5 for one in judged.values()])), cells
+        )
 
 
 def lines(judged: Mapping[str, Judged], task: str) -> list[Row]:

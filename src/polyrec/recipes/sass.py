@@ -19,7 +19,7 @@ PRETRAIN = StageOptions(
     "pretrain",
     data="pairs",
     objective="contrastive",
-    training={"epochs": 3, "batch_size": 1024},
+    training={"epochs": 3, "batch_size": 1024, "mask_ids": 0.0},
     keep="last",
 )
 BOTH = (PRETRAIN, replace(TUNE, start=PREVIOUS))
