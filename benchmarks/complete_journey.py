@@ -44,8 +44,10 @@ threads = 1
 dim = 8
 expert_widths = [64, 32]
 [training]
-epochs = 1
+epochs = 2
+batch_size = 1024
 evaluations = 2
+patience = 2
 metric = "log_loss"
 warmup = 100
 threads = 1

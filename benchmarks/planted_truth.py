@@ -161,26 +161,41 @@ def _last(world: Path, count: int) -> dict[str, np.ndarray]:
     return {name: np.asarray(table[name], np.float64)[-count:] for name in names}
 
 
-READINGS = ("whole", "clicked", "unclicked", "had they clicked", "had all clicked", "sampled", "no click")
+SHOWN = {
+    "a buy over all impressions; a buy without a click": ("whole", "no click"),
+    "a buy given a click, on clicked rows; on rows without one": ("clicked", "unclicked"),
+    "a buy had they clicked, on rows without a click; had all clicked, on all rows": (
+        "had they clicked",
+        "had all clicked",
+        "sampled",
+    ),
+}
+COLUMNS = {"auc": (1, 4, "AUC"), "over": (1000, 1, "above"), "pcoc": (1, 3, "PCOC")}
 
 
 def table(found: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
-    """AUC, log-loss above the least possible (in thousandths) and PCOC of each reading: mean ± sd over seeds."""
+    """Mean ± sd over seeds of AUC, log-loss above the truth's own in thousandths, and PCOC, for each reading.
+
+    Against sampled outcomes the AUC alone is shown.
+    """
     lines = []
-    for reading in READINGS:
-        best = next(one[reading]["best"] for many in found.values() for one in many if one[reading])
-        lines += ["", f"**{reading}** (the truth's own AUC {best:.4f})", ""]
-        lines += ["| method | AUC | log-loss above the least, 1/1000 | PCOC |", "|---|---|---|---|"]
+    for words, readings in SHOWN.items():
+        columns = [(one, key) for one in readings for key in COLUMNS if one != "sampled" or key == "auc"]
+        lines += ["", words, "", "| method | " + " | ".join(f"{one}: {COLUMNS[key][2]}" for one, key in columns) + " |"]
+        lines.append("|---" * (len(columns) + 1) + "|")
         for name, many in found.items():
-            if any(one[reading] is None for one in many):
-                lines.append(f"| {name} | no such route | | |")
-                continue
-            cells = [_spread([one[reading][key] * scale for one in many], digits) for key, scale, digits in COLUMNS]
-            lines.append(f"| {name} | {' | '.join(cells)} |")
+            lines.append(f"| {name} | " + " | ".join(_cell(many, *one) for one in columns) + " |")
+        best = [next(run[one]["best"] for many in found.values() for run in many if run[one]) for one in readings]
+        told = [(one, value) for one, value in zip(readings, best, strict=True) if one != "sampled"]
+        lines += ["", "AUC of the truth itself: " + ", ".join(f"{one} {value:.4f}" for one, value in told) + "."]
     return "\n".join(lines).strip()
 
 
-COLUMNS = (("auc", 1, 4), ("over", 1000, 2), ("pcoc", 1, 3))
+def _cell(many: Sequence[Mapping[str, Any]], reading: str, key: str) -> str:
+    if any(one[reading] is None for one in many):
+        return "none"
+    scale, digits, _ = COLUMNS[key]
+    return _spread([one[reading][key] * scale for one in many], digits)
 
 
 def _spread(values: Sequence[float], digits: int) -> str:

@@ -13,6 +13,7 @@ TITLES = {
     "ne": "Normalised entropy",
     "ece": "Calibration error",
     "pcoc": "Predicted / observed",
+    "share_of_gain": "Share of the possible gain",
 }
 LOWER_IS_BETTER = ("log_loss", "ne", "ece")
 _DECIMALS = {"pcoc": 2}
