@@ -103,6 +103,20 @@ def test_info_nce_is_its_formula_pair_by_pair_and_masks_repeated_entities():
     assert float(terms["item"].detach()) == pytest.approx(0.5 * item, rel=1e-5)
 
 
+def test_contrasted_softmax_is_the_sum_of_its_parts():
+    batch, output = case(seed=8)
+    made = objective.build("contrasted_softmax", LAYOUT, {"contrast": 0.25, "contrast_temperature": 0.3})
+    with torch.no_grad():
+        terms = made(output, batch)
+        softmax = objective.build("in_batch_softmax", LAYOUT)(output, batch)["click"]
+        contrast = objective.build("contrastive", LAYOUT, {"temperature": 0.3})(output, batch)
+    assert tuple(terms) == made.terms == ("click", "user", "item")
+    assert float(terms["click"]) == pytest.approx(float(softmax))
+    assert float(terms["user"]) == pytest.approx(0.25 * float(contrast["user"]))
+    assert float(terms["item"]) == pytest.approx(0.25 * float(contrast["item"]))
+    assert set(made.watched) == {"user_alignment", "user_uniformity", "item_alignment", "item_uniformity"}
+
+
 def test_alignment_and_uniformity_are_watched_and_tell_a_collapse():
     batch, output = case(seed=3)
     made = objective.build("contrastive", LAYOUT)
@@ -116,7 +130,7 @@ def test_alignment_and_uniformity_are_watched_and_tell_a_collapse():
     assert healthy["user_uniformity"] < -1.0
 
 
-@pytest.mark.parametrize("name", ["in_batch_softmax", "sampled_softmax", "bpr", "contrastive"])
+@pytest.mark.parametrize("name", ["in_batch_softmax", "sampled_softmax", "bpr", "contrastive", "contrasted_softmax"])
 def test_nothing_to_learn_from_is_zero_with_a_graph(name):
     batch, output = case(seed=4)
     batch = replace(batch, observed=torch.zeros_like(batch.observed), user=torch.arange(40), item=torch.arange(40))

@@ -7,9 +7,36 @@ import numpy as np
 import torch
 
 from polyrec.batch import Batch
-from polyrec.data.held import Entity, join, keys
+from polyrec.data.held import ByScenario, Entity, join, keys
 from polyrec.data.loader import START, Position
 from polyrec.errors import ConfigError, DataError
+
+
+class Together:
+    """Batches of one loader, each with a batch of pairs behind it whose labels count as not observed.
+
+    So an objective of labels and one of pairs learn from the same step. The pairs go round: their epochs follow one
+    another for as long as the first loader's epoch lasts.
+    """
+
+    def __init__(self, first: ByScenario, pairs: "Pairs") -> None:
+        self.first, self.pairs = first, pairs
+
+    @property
+    def rows(self) -> int:
+        """Rows of the first loader in an epoch."""
+        return self.first.rows
+
+    @property
+    def steps(self) -> int:
+        """Batches in an epoch: those of the first loader."""
+        return self.first.steps
+
+    def epoch(self, number: int, start: Position = START) -> Iterator[tuple[Position, Batch]]:
+        """The batches of an epoch from `start` on, each with the position that comes after it."""
+        for place, (after, batch) in enumerate(self.first.epoch(number, start), start=start.batch):
+            beside = self.pairs.draw(number, place)
+            yield after, join([batch, replace(beside, observed=torch.zeros_like(beside.observed))])
 
 
 class _Views:
@@ -92,9 +119,11 @@ class Pairs:
     def epoch(self, number: int, start: Position = START) -> Iterator[tuple[Position, Batch]]:
         """The batches of an epoch from `start` on, each with the position that comes after it."""
         for step in range(start.batch, self.steps):
-            yield Position(0, step + 1), self._batch(np.random.default_rng((self.seed, number, step)))
+            yield Position(0, step + 1), self.draw(number, step)
 
-    def _batch(self, random: np.random.Generator) -> Batch:
+    def draw(self, epoch: int, step: int) -> Batch:
+        """The batch of a step, whatever came before it."""
+        random = np.random.default_rng((self.seed, epoch, step))
         one, other = self.places[random.choice(len(self.places), p=self.weight)].tolist()
         parts = []
         for views, column in zip((self.users, self.items), self.ids, strict=True):

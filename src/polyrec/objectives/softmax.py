@@ -1,14 +1,16 @@
 """Retrieval as choosing one item of a scenario's pool: in-batch softmax, sampled softmax, pairwise ranking."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
 import torch
-from annotated_types import Gt
+from annotated_types import Ge, Gt
 from torch.nn import functional
 
 from polyrec.batch import Batch, Layout, Output
 from polyrec.declare import STRICT
+from polyrec.objectives.contrastive import info_nce
 from polyrec.objectives.objective import Terms, register
 from polyrec.objectives.vectors import Frequencies, VectorObjective, identity, strangers, vectors
 from polyrec.shapes import Bool, Float, Int, Tensor
@@ -107,6 +109,55 @@ class SampledSoftmax(_Softmax):
 
     def _candidates(self, positive: Bool[Tensor, "B"]) -> Int[Tensor, "C"]:
         return torch.arange(len(positive), device=positive.device)
+
+
+@dataclass(frozen=True, slots=True)
+class ContrastedConfig(SoftmaxConfig):
+    """Options of `contrasted_softmax`."""
+
+    contrast: Annotated[float, Ge(0.0)] = 0.1  # weight of the contrastive terms
+    contrast_temperature: Temperature = 0.1
+
+
+@register("contrasted_softmax", ContrastedConfig)
+class ContrastedSoftmax(InBatchSoftmax):
+    """`in_batch_softmax` and `contrastive` in one step: what a scenario learns from labels reaches its relatives.
+
+    Formula:
+        term = in_batch_softmax;  user, item = contrast times those of `contrastive`
+
+    While labels move the vectors of a rich scenario, contrast keeps those of the same user (item) in a starved one near
+    them; pre-training alone aligns vectors that know no preference yet.
+
+    Needs:
+        As both; batches with positives and pairs (`data = "positives and pairs"` in a stage).
+
+    Source: ours.
+    """
+
+    def __init__(self, layout: Layout, config: ContrastedConfig) -> None:
+        super().__init__(layout, config)
+        self.weight, self.temperature = config.contrast, config.contrast_temperature
+        self._watched: dict[str, Float[Tensor, ""]] = {}
+
+    @property
+    def terms(self) -> tuple[str, ...]:
+        """The task's, `user` and `item`."""
+        return (self.task, "user", "item")
+
+    @property
+    def watched(self) -> Mapping[str, Float[Tensor, ""]]:
+        """Alignment and uniformity of the batch seen last."""
+        return self._watched
+
+    def forward(self, output: Output, batch: Batch) -> Terms:
+        """The softmax over the positives, the contrast over all rows."""
+        terms, self._watched = dict(super().forward(output, batch)), {}
+        for side, every in zip(("user", "item"), vectors(output), strict=True):
+            term, watched = info_nce(every, identity(batch, side), batch.scenario, self.temperature)
+            terms[side] = term * self.weight
+            self._watched |= {f"{side}_{name}": one for name, one in watched.items()}
+        return terms
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ class StageOptions:
     objective: str | None = None  # another than the recipe's
     objective_options: Mapping[str, Any] = field(default_factory=dict)
     trainable: tuple[str, ...] = ("*",)
-    data: str = "train"  # or "positives", "pairs", "labelled pairs": see `recipes.rows`
+    data: str = "train"  # or "positives", "pairs", ...: see `recipes.rows`
     start: str = SCRATCH
     carry: tuple[Carry, ...] = ()
     keep: Literal["best", "last"] = "best"
@@ -57,7 +57,7 @@ class Recipe:
     @property
     def retrieves(self) -> bool:
         """Whether it trains user and item vectors to retrieve with."""
-        return self.stages[-1].data == "positives"
+        return self.stages[-1].data.startswith("positives")
 
     def stage(self, name: str) -> StageOptions:
         """The stage of that name."""

@@ -12,7 +12,7 @@ from polyrec.config import RetrievalConfig, RunConfig
 from polyrec.data.files import Source
 from polyrec.data.held import ByScenario, one_each, where
 from polyrec.data.loader import Loader
-from polyrec.data.pairs import Pairs
+from polyrec.data.pairs import Pairs, Together
 from polyrec.declare import parse
 from polyrec.errors import ConfigError, unknown
 from polyrec.evaluation import collect
@@ -39,7 +39,8 @@ class Rows:
     """What all stages of a run read, each made when it is first asked for and held then.
 
     Data of a stage: `"train"`, every training row, streamed; `"positives"`, rows with the label of
-    `[retrieval] task`, a scenario at a time; `"pairs"`, users and items in two scenarios, labelled or not.
+    `[retrieval] task`, a scenario at a time; `"pairs"`, users and items in two scenarios, labelled or not (`"labelled
+    pairs"`: of labelled rows alone); `"positives and pairs"`, both in each batch.
     """
 
     def __init__(self, run: RunConfig, prepared: Prepared) -> None:
@@ -52,9 +53,12 @@ class Rows:
     def loader(self, assembly: Assembly) -> Batches:
         """Batches of a stage's data."""
         training, data = assembly.training, assembly.stage.data
-        if data == "positives":
-            held = self._positives
-            return ByScenario(held, batch_size=training.batch_size, seed=training.seed, power=self.config.power)
+        if data in ("positives", "positives and pairs"):
+            size, power = training.batch_size, self.config.power
+            positives = ByScenario(self._positives, batch_size=size, seed=training.seed, power=power)
+            if data == "positives":
+                return positives
+            return Together(positives, self._pairs(lambda batch: batch.scenario >= 0, assembly))
         if data == "labelled pairs":
             return self._pairs(self._labelled, assembly)
         if data == "pairs":

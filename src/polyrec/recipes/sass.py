@@ -5,7 +5,8 @@ and an update gate (ML-SAT).
 Stage 1: the same user, and the same item, in another scenario is a second view of it; InfoNCE over labelled and
 unlabelled rows.
 Stage 2: in-batch softmax within the scenario on labelled positives, from stage 1's weights; nothing is frozen.
-`sass-base` has no stage 1. The five others leave one part out each. Formulas and budgets are our reconstruction.
+`sass-base` has no stage 1; `sass-joint`, ours, keeps the contrast on in stage 2. The five others leave one part out
+each. Formulas and budgets are our reconstruction.
 """
 
 from dataclasses import replace
@@ -44,6 +45,16 @@ RECIPE = add(
         summary="scenario-adaptive towers, pre-trained by contrast across scenarios",
         needs="keys and features of users and items; users or items that several scenarios have in common",
         stages=BOTH,
+    )
+)
+JOINT = add(
+    replace(
+        RECIPE,
+        name="sass-joint",
+        paper="after Zhang et al., CIKM 2022",
+        summary="sass with its contrast kept on while labels are learned",
+        objective="contrasted_softmax",
+        stages=(PRETRAIN, replace(TUNE, data="positives and pairs", start=PREVIOUS)),
     )
 )
 _PARTS: dict[str, tuple[str, dict[str, Any]]] = {

@@ -18,7 +18,7 @@ from polyrec.shapes import Bool, Float, Int, Tensor
 Kind = Literal["flat", "ivf", "hnsw", "pq"]
 NARROW = 0.05  # share of allowed items below which searching them all is faster and exact
 ADDED = 65_536  # vectors at a time
-PER_LIST = 64  # vectors that faiss learns an inverted list from
+PER_LIST = 48  # vectors that faiss learns an inverted list from
 Count = Annotated[int, Ge(1)]
 
 
@@ -29,7 +29,7 @@ class AnnOptions:
     __pydantic_config__ = STRICT
     kind: Kind = "ivf"
     lists: Count | None = None  # of ivf and pq: 4 sqrt(N)
-    probes: Count | None = None  # lists that a query looks at: an eighth
+    probes: Count | None = None  # lists that a query looks at: one in 32, at least 64
     links: Count = 32  # of a node in hnsw
     effort: Count = 128  # nodes that an hnsw search keeps
     bytes: Count | None = None  # of a vector's code in pq: a quarter of its width
@@ -136,7 +136,7 @@ class Approximate:
             return faiss.SearchParameters(**given)
         if self.options.kind == "hnsw":
             return faiss.SearchParametersHNSW(efSearch=self.options.effort, **given)
-        probes = self.options.probes or max(1, self.index.nlist // 8)
+        probes = self.options.probes or max(64, self.index.nlist // 32)
         return faiss.SearchParametersIVF(nprobe=min(probes, self.index.nlist), **given)
 
 
@@ -146,7 +146,7 @@ def _built(vectors: Tensor, options: AnnOptions) -> Any:
     plain = _plain(vectors)
     if not index.is_trained:
         inverted = faiss.extract_index_ivf(index)
-        inverted.cp.seed = 0
+        inverted.cp.seed, inverted.cp.niter = 0, 10
         learned = np.random.default_rng(0).permutation(count)[: max(PER_LIST * inverted.nlist, 10_000)]
         faiss.omp_set_num_threads(torch.get_num_threads())
         inverted.cp.min_points_per_centroid = 1  # small pools are a use, not a mistake

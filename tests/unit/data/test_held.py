@@ -9,7 +9,7 @@ import torch
 from polyrec.batch import NO_USER
 from polyrec.data.held import ByScenario, join, one_each, where
 from polyrec.data.loader import Position
-from polyrec.data.pairs import Pairs
+from polyrec.data.pairs import Pairs, Together
 from polyrec.errors import ConfigError, DataError
 from polyrec.testing import example_layout, random_batch
 
@@ -148,6 +148,21 @@ def test_ids_are_hidden_in_one_view_of_some_pairs_and_nothing_else_changes():
         assert not bool((batch.ids[:16, 2:] == 0).all())
     assert 0.35 < hidden / total < 0.75  # some ids of the example are 0 by themselves
     assert len(plain.users.held) == len(masked.users.held)
+
+
+def test_pairs_come_behind_positives_and_their_labels_are_not_observed():
+    first, both = ByScenario(uneven(), batch_size=64, seed=1), pairs()
+    loader = Together(first, both)
+    assert (loader.steps, loader.rows) == (first.steps, first.rows)
+    whole = list(loader.epoch(1))
+    for (after, batch), (alone, positives) in zip(whole, first.epoch(1), strict=True):
+        assert after == alone
+        assert torch.equal(batch.ids[: len(positives)], positives.ids)
+        assert torch.equal(batch.observed[: len(positives)], positives.observed)
+        assert len(batch) == len(positives) + 32
+        assert not bool(batch.observed[len(positives) :].any())
+    again = list(loader.epoch(1, whole[2][0]))
+    assert [one.ids.tolist() for _, one in again] == [one.ids.tolist() for _, one in whole[3:]]
 
 
 def test_scenarios_without_common_users_or_items_are_refused():
