@@ -33,7 +33,15 @@ from polyrec.recipes.recipe import StageOptions
 from polyrec.recipes.rows import Rows
 
 SIZE = {"dim": 8, "widths": [128, 64], "scenario_widths": [32]}
-TRAINING = {"batch_size": 1024, "lr": 2e-3, "table_lr": 0.05, "threads": 1, "epochs": 4, "evaluations": 1, "patience": 1}
+TRAINING = {
+    "batch_size": 1024,
+    "lr": 2e-3,
+    "table_lr": 0.05,
+    "threads": 1,
+    "epochs": 4,
+    "evaluations": 1,
+    "patience": 1,
+}
 SEARCH: dict[str, Any] = {"patience": 99}
 TRUTH = {"click": "p_click", "action": "p_action_given_click", "buy": "p_buy_given_click"}
 VARIANTS: dict[str, dict[str, Any]] = {
