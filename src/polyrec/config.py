@@ -77,6 +77,8 @@ class TrainingConfig:
     tables: Literal["sparse", "dense"] = "sparse"  # dense: Adam with lr over whole tables (paper parity)
     weight_decay: Annotated[float, Ge(0)] = 0.0  # L2 on dense parameters
     table_decay: Annotated[float, Ge(0)] = 0.0  # L2 on the touched rows of tables
+    lr_ratios: dict[str, Annotated[float, Gt(0)]] = field(default_factory=dict)  # times lr, by pattern of names
+    no_decay: tuple[str, ...] = ()  # patterns of parameters without weight_decay
     lr_decay: Literal["none", "linear", "cosine"] = "none"  # to 0 over the planned steps
     warmup: Annotated[int, Ge(0)] = 0  # steps
     clip: Annotated[float, Gt(0)] | None = None  # norm of the dense gradient

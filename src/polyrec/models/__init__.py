@@ -2,6 +2,7 @@
 
 from polyrec.models.aem2tl import AEM2TL as AEM2TL
 from polyrec.models.aitm import AITM as AITM
+from polyrec.models.autoifs import AutoIFS as AutoIFS
 from polyrec.models.mmoe import MMoE as MMoE
 from polyrec.models.pepnet import PEPNet as PEPNet
 from polyrec.models.ple import PLE as PLE

@@ -29,7 +29,7 @@ class Route:
     """Which rows belong to which scenario, found once a batch.
 
     `scenario` in [0, S), or negative where unknown. Unknown rows go through every scenario and leave with the
-    mean; with `unknown = "shared"` they meet the shared weights alone, for layers that have such.
+    mean; with `unknown = "shared"` they meet the shared weights alone, for layers that have such, and 0 in others.
     While a program is exported there are no groups: every row goes through every scenario and its own is
     picked at the end, so that no shape depends on data.
 
@@ -101,6 +101,11 @@ class Route:
             self._inverse[self.order] = torch.arange(len(self.order), device=self.order.device)
         return self._inverse
 
+    @property
+    def known(self) -> Float[Tensor, "B S"]:
+        """While a program is exported: 1 where the row is of the scenario; a row of unknown scenario has none."""
+        return self._share[: self.scenarios].T
+
     def rows(self) -> tuple[Int[Tensor, "N"], Int[Tensor, "N"]]:
         """What `enter` gives as row numbers of the batch, and the scenario that each is entered for."""
         if self.order is None:
@@ -155,6 +160,8 @@ class Route:
             parts.append(self._padded(x[:, cut:known], own, shared, small))
         if self.unknown and self.shared and shared is not None:
             parts.append(torch.baddbmm(shared[1][:, None], x[:, known:], shared[0]))
+        elif self.unknown and self.shared:
+            parts.append(x.new_zeros(x.shape[0], self.unknown, own[0].shape[-1]))
         elif self.unknown:
             parts.append(self._all(x[:, known:], own, shared, (self.scenarios, self.unknown)))
         return parts[0] if len(parts) == 1 else torch.cat(parts, 1)

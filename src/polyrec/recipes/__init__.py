@@ -3,6 +3,7 @@
 from polyrec.recipes import (
     aem2tl,
     aitm,
+    autoifs,
     click_only,
     dcmt,
     escm2_dr,
@@ -26,6 +27,7 @@ __all__ = [
     "add",
     "aem2tl",
     "aitm",
+    "autoifs",
     "click_only",
     "dcmt",
     "escm2_dr",

@@ -17,6 +17,7 @@ from polyrec.evaluation.html import render
 from polyrec.evaluation.memory import peak_memory
 from polyrec.evaluation.report import Report, Row
 from polyrec.recipes.assemble import Assembly
+from polyrec.recipes.flows import flow_report
 from polyrec.recipes.folder import RunFolder
 from polyrec.recipes.prepare import Prepared
 from polyrec.recipes.rows import Rows, lines
@@ -36,12 +37,17 @@ def keep(folder: RunFolder, rows: Rows, assembly: Assembly, run: Mapping[str, An
     )
     collected = collect.run(bundle.logits, rows.batches(source), rows=source.rows())
     collected.save(folder.predictions)
+    flows = flow_report(assembly.model, assembly.objective, prepared.encoder.layout, lambda: rows.batches(source))
     report = Report.build(
         collected,
         recipe=assembly.recipe.name,
         split=split,
         run={**run, "parameters": bundle.manifest.parameters, "peak_memory_mb": peak_memory()},
-        extra={"schema": prepared.schema.fingerprint, "data": described(prepared)},
+        extra={
+            "schema": prepared.schema.fingerprint,
+            "data": described(prepared),
+            **({"flows": flows} if flows else {}),
+        },
     )
     if assembly.recipe.retrieves:
         report = _with_retrieval(report, rows, assembly, source)

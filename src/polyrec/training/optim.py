@@ -1,12 +1,13 @@
 """One optimizer for everything a stage trains: row-wise Adagrad for sparse tables, Adam for the rest."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from fnmatch import fnmatchcase
 
 import torch
 from torch import nn
 
 from polyrec.config import TrainingConfig
-from polyrec.errors import DataError
+from polyrec.errors import ConfigError, DataError, unknown
 from polyrec.nn.embedding import Table
 from polyrec.shapes import Tensor
 from polyrec.training.rowwise import RowwiseAdagrad
@@ -20,12 +21,17 @@ class Optimizer:
     else goes to Adam (Kingma and Ba, ICLR 2015) with `lr`. `weight_decay` is the L2 penalty of the papers that
     are compared here: it is added to the gradient before Adam's moments, not decoupled from them; it applies
     to the model's parameters, not to an objective's or a balancer's. Tables trained by Adam (`tables =
-    "dense"`) take `lr` and `table_decay`. `clip` bounds the norm of all gradients that go to Adam.
+    "dense"`) take `lr` and `table_decay`. `clip` bounds the norm of all gradients that go to Adam. `lr_ratios`
+    multiply `lr` for the model's parameters whose names fit a pattern (the last one that does), and those that fit
+    one of `no_decay` have no `weight_decay`.
 
     Args:
         parts: the modules by name ("model", "objective", "balancer"); names of state follow them.
         config: rates, decays, clip, schedule.
         steps: planned, for the schedule.
+
+    Raises:
+        ConfigError: a pattern of `lr_ratios` or `no_decay` that fits no parameter.
 
     Example:
         >>> layer = nn.Linear(2, 1)
@@ -52,6 +58,8 @@ class Optimizer:
             decay=config.table_decay,
         )
         self.dense = {name: one for name, one in named.items() if id(one) not in sparse}
+        if "model" in parts:
+            _check((*config.lr_ratios, *config.no_decay), [name for name, _ in parts["model"].named_parameters()])
         self.adam = _adam(self.dense, tables, config)
 
     def step(self, step: int) -> None:
@@ -61,7 +69,7 @@ class Optimizer:
             torch.nn.utils.clip_grad_norm_(self.dense.values(), self.config.clip)
         if self.adam is not None:
             for group in self.adam.param_groups:
-                group["lr"] = self.config.lr * scale
+                group["lr"] = self.config.lr * group["ratio"] * scale
             self.adam.step()
         self.rows.step(scale)
         for parameter in (*self.dense.values(), *self.rows.tables.values()):
@@ -117,11 +125,23 @@ def _tables(parts: Mapping[str, nn.Module]) -> tuple[set[int], set[int]]:
 
 
 def _adam(dense: Mapping[str, nn.Parameter], tables: set[int], config: TrainingConfig) -> torch.optim.Adam | None:
-    groups: dict[float, list[nn.Parameter]] = {}
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, one in dense.items():
-        own = config.weight_decay if name.startswith("model.") else 0.0
-        groups.setdefault(config.table_decay if id(one) in tables else own, []).append(one)
+        own, ratio = 0.0, 1.0
+        if name.startswith("model."):
+            short = name.removeprefix("model.")
+            free = any(fnmatchcase(short, pattern) for pattern in config.no_decay)
+            own = 0.0 if free else config.weight_decay
+            ratio = [1.0, *(value for pattern, value in config.lr_ratios.items() if fnmatchcase(short, pattern))][-1]
+        groups.setdefault((config.table_decay if id(one) in tables else own, ratio), []).append(one)
     if not groups:
         return None
-    made = [{"params": params, "weight_decay": decay} for decay, params in groups.items()]
+    made = [{"params": params, "weight_decay": decay, "ratio": ratio} for (decay, ratio), params in groups.items()]
     return torch.optim.Adam(made, lr=config.lr, fused=True)
+
+
+def _check(patterns: Iterable[str], names: list[str]) -> None:
+    for pattern in patterns:
+        if not any(fnmatchcase(name, pattern) for name in names):
+            known = sorted({f"{name.partition('.')[0]}.*" for name in names})
+            raise ConfigError(f"[training] lr_ratios, no_decay: {unknown('pattern', pattern, known, 'a parameter')}")

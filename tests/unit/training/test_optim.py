@@ -161,3 +161,39 @@ def test_a_table_read_twice_in_one_step_gets_both_gradients():
     (table(torch.tensor([1])) + 3 * table(torch.tensor([1, 2]))).sum().backward()
     ids, values = summed(table.weight.grad._indices()[0], table.weight.grad._values())
     assert dict(zip(ids.tolist(), values[:, 0].tolist(), strict=True)) == {1: 5.0, 2: 3.0}
+
+
+def test_a_ratio_multiplies_the_rate_of_the_parameters_it_names(net):
+    before = {name: one.detach().clone() for name, one in net.named_parameters()}
+    stepped(net, TrainingConfig(lr=0.1, lr_ratios={"layer.*": 0.5, "layer.bias": 0.01}))
+    moved = {name: (one.detach() - before[name]).abs().max().item() for name, one in net.named_parameters()}
+    assert moved["layer.weight"] == pytest.approx(0.05, rel=1e-3)  # Adam's first step is the rate itself
+    assert moved["layer.bias"] == pytest.approx(0.001, rel=1e-3)
+
+
+def test_parameters_without_decay_have_none(net):
+    config = TrainingConfig(lr=0.1, weight_decay=10.0, no_decay=("layer.bias",))
+    optimizer = Optimizer({"model": net}, config, steps=10)
+    groups = {len(group["params"]): group["weight_decay"] for group in optimizer.adam.param_groups}
+    decays = {group["weight_decay"] for group in optimizer.adam.param_groups}
+    assert decays == {0.0, 10.0}, groups
+    free = next(group for group in optimizer.adam.param_groups if group["weight_decay"] == 0.0)
+    assert free["params"] == [net.layer.bias]
+
+
+def test_rates_of_their_own_survive_a_checkpoint(net):
+    config = TrainingConfig(lr=0.1, lr_ratios={"layer.bias": 0.01})
+    torch.manual_seed(0)
+    whole = Net()
+    stepped(whole, config, steps=2)
+    first = stepped(net, config)
+    again = Optimizer({"model": net}, config, steps=10)
+    again.load(first.state())
+    net(IDS).backward()
+    again.step(1)
+    assert all(torch.equal(one, other) for one, other in zip(net.parameters(), whole.parameters(), strict=True))
+
+
+def test_a_pattern_that_fits_no_parameter_is_refused(net):
+    with pytest.raises(ConfigError, match=r"pattern 'tower.\*' is not a parameter. Known: layer.\*, table.\*"):
+        Optimizer({"model": net}, TrainingConfig(lr_ratios={"tower.*": 0.1}), steps=1)

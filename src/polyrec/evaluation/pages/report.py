@@ -5,6 +5,7 @@ from typing import Any
 
 from polyrec.evaluation.figures import curves, dots, funnel, heat
 from polyrec.evaluation.figures.cells import Cells
+from polyrec.evaluation.figures.flows import flow_pictures, read_flows
 from polyrec.evaluation.figures.markup import Markup, join, tag
 from polyrec.evaluation.figures.reliability import read_curves
 from polyrec.evaluation.figures.wording import POOLED, count, finite, plural, seconds, short, space, title
@@ -36,6 +37,7 @@ def report_sections(report: Mapping[str, Any], events: Iterable[Mapping[str, Any
         _cells(cells),
         _intervals(cells),
         _calibration(cells, report.get("reliability") or ()),
+        _flows(report.get("flows") or ()),
         _data(cells, report.get("data") or {}),
         _training(curves.history(events)),
         Section("words", "Words and numbers", None, join(glossary(), _numbers(report))),
@@ -84,6 +86,16 @@ def _calibration(cells: Cells, rows: Sequence[Mapping[str, Any]]) -> Section | N
         "On the diagonal, predictions can be trusted as rates."
     )
     return Section("calibration", "Calibration", lead, panels(figures))
+
+
+def _flows(entries: Sequence[Mapping[str, Any]]) -> Section | None:
+    pictures = flow_pictures(read_flows(entries))
+    lead = (
+        "Ways through the network, by scenario unit and task unit. Darker: kept by more rows. Below: what the AUC "
+        "changes by when a kept flow is cut for all rows, or a pruned one comes back."
+    )
+    found = [panel(head, None, picture) for head, picture in pictures.items()]
+    return Section("flows", "Information flows", lead, panels(found)) if found else None
 
 
 def _data(cells: Cells, data: Mapping[str, Any]) -> Section | None:
