@@ -15,7 +15,7 @@ the gates' start and sg(x) as the flattened embeddings are our reconstruction.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import groupby, pairwise
 
 import torch
 from torch import nn
@@ -72,9 +72,11 @@ class AEM2TL(nn.Module):
         sizes = (config.task_expert_widths[-1] if config.task_cgc else bottom, *config.tower_widths)
         self.layers = nn.ModuleList(RoutedLinear(a, b, self.scenarios, heads=count) for a, b in pairwise(sizes))
         self.end = RoutedLinear(sizes[-1], 1, self.scenarios, heads=count)
-        self.prior = self.inputs.columns(sides=("user", "item"), names=("scenario",))
+        prior = set(self.inputs.columns(sides=("user", "item"), names=("scenario",)))
+        # Runs of columns inside and outside the prior: one split, whose gradient is one concatenation.
+        self.runs = [(told, len(list(run))) for told, run in groupby(range(width), prior.__contains__)]
         self.gates = nn.ModuleList(
-            GateUnit(len(self.prior) + width, config.gate_width, count * size, neutral=True)
+            GateUnit(len(prior) + width, config.gate_width, count * size, neutral=True)
             for size in config.tower_widths * config.gating
         )
         self.dropout = nn.Dropout(config.dropout)
@@ -89,7 +91,7 @@ class AEM2TL(nn.Module):
         h: Tensor = (
             bottom.expand(len(self.heads), -1, -1) if self.task is None else self.task(bottom, route)
         )  # [T, N, H]
-        prior = torch.cat([x[:, self.prior], x.detach()], 1) if len(self.gates) else None
+        prior = self._prior(x) if len(self.gates) else None
         for place, layer in enumerate(self.layers):
             h = self.dropout(torch.relu(layer(h, route)))  # [T, N, H]
             if prior is not None:
@@ -97,6 +99,12 @@ class AEM2TL(nn.Module):
                 h = factors.transpose(0, 1) * h
         logits = route.restore(route.leave(self.end(h, route)))[..., 0]  # [T, B]
         return Output(by_head(self.heads, logits), {"bottom": route.restore(route.leave(bottom[None]))[0]})
+
+    def _prior(self, x: Float[Tensor, "B W"]) -> Float[Tensor, "B P"]:
+        """[embeddings of user, item and scenario; sg(x)]."""
+        parts = torch.split(x, [length for _, length in self.runs], 1)
+        chosen = [part for part, (told, _) in zip(parts, self.runs, strict=True) if told]
+        return torch.cat([*chosen, x.detach()], 1)
 
 
 class _Own(nn.Module):
