@@ -22,7 +22,6 @@ from polyrec.evaluation import collect
 from polyrec.evaluation.collected import Collected
 from polyrec.evaluation.validation import validation
 from polyrec.recipes.assemble import Assembly, assemble
-from polyrec.recipes.outcome import batches
 from polyrec.recipes.prepare import Prepared, prepare
 from polyrec.training import Evaluation, History, Stage, train
 
@@ -73,7 +72,7 @@ def fine_tuned(trained: Trained, prepared: Prepared, training: Mapping[str, Any]
     whole, parts = trained.collected, trained.parts
     start = {key: one.clone() for key, one in parts.model.state_dict().items()}
     logits = {target: values.copy() for target, values in whole.logits.items()}
-    tuned = replace(parts, training=parse(TrainingConfig, dict(training), "[training]"))
+    tuned = replace(parts, stage=Stage("tune", parse(TrainingConfig, dict(training), "[training]"), start="train"))
     with TemporaryDirectory() as folder:
         for place, name in enumerate(whole.scenarios):
             train_rows, valid_rows = (
@@ -82,9 +81,7 @@ def fine_tuned(trained: Trained, prepared: Prepared, training: Mapping[str, Any]
             )
             parts.model.load_state_dict(start)
             before = _judge(parts, prepared, valid_rows)
-            after = _stage(
-                replace(tuned), prepared, train_rows, valid_rows, Stage("tune", tuned.training, start="train")
-            )
+            after = _stage(tuned, prepared, train_rows, valid_rows)
             if before is not None and after.best_score is not None and after.best_score > before:
                 assert prepared.splits.test is not None
                 mine = whole.scenario == place
@@ -99,7 +96,7 @@ def _of_scenario(source: Source, name: str, path: Path) -> Source:
     return Source((path,))
 
 
-def _stage(parts: Assembly, prepared: Prepared, rows: Source, valid: Source, stage: Stage | None = None) -> History:
+def _stage(parts: Assembly, prepared: Prepared, rows: Source, valid: Source) -> History:
     loader = Loader(
         rows,
         prepared.encoder,
@@ -108,7 +105,7 @@ def _stage(parts: Assembly, prepared: Prepared, rows: Source, valid: Source, sta
         seed=parts.training.seed,
     )
     return train(
-        stage or Stage("train", parts.training),
+        parts.stage,
         parts.model,
         parts.objective,
         parts.balancer,
@@ -119,15 +116,16 @@ def _stage(parts: Assembly, prepared: Prepared, rows: Source, valid: Source, sta
 
 def _judge(parts: Assembly, prepared: Prepared, valid: Source) -> float | None:
     """The mean over validation cells, higher for better."""
-    found = validation(scored(parts, valid, prepared), parts.training.metric).mean
+    found = validation(
+        scored(parts, valid, prepared), "log_loss" if parts.training.metric == "log_loss" else "auc"
+    ).mean
     return -found if found is not None and parts.training.metric == "log_loss" else found
 
 
 def scored(parts: Assembly, source: Source, prepared: Prepared) -> Collected:
     """Logits of every target beside the labels, in the rows' order."""
-    return collect.run(
-        lambda batch: parts.objective.predict(parts.model(batch)), batches(source, prepared), model=parts.model
-    )
+    rows = Loader(source, prepared.encoder, batch_size=2_048, shuffle_rows=131_072, prefetch=1)
+    return collect.run(lambda batch: parts.objective.predict(parts.model(batch)), rows.ordered(), model=parts.model)
 
 
 def sigmoid(logits: np.ndarray) -> np.ndarray:

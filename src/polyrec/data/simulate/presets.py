@@ -95,7 +95,8 @@ def starved() -> Preset:
 def conflict() -> Preset:
     """Half of the rows come from a scenario that wants the opposite of what all others share.
 
-    Its rows harm the others, the smallest (2 %) most: for negative transfer, sample selection and guards.
+    Pooling with it harms all but the smallest (2 %), which has too few rows to learn from alone: for negative
+    transfer, sample selection and guards.
     """
     parts = Parts(shared=0.55, task=0.2, group=0.0, own=0.17, cell=0.08)
     return Preset(smallest=0.02, largest=0.5, contrary=(0,), parts=parts)
