@@ -2,8 +2,8 @@
 
     .venv/bin/python benchmarks/retrieval_million.py --kinds ivf flat pq
 
-Vectors of length 1 that 16 hidden factors and some noise make, as towers do; queries are drawn alike. Ratios hold within
-a run only.
+Vectors of length 1 that 16 hidden factors and some noise make; queries are drawn alike. Ratios hold within a
+run only.
 """
 
 import argparse

@@ -96,3 +96,16 @@ def test_switched_off_parts_have_no_parameters():
     assert not any("update" in one for one in names(update=False))
     assert not any("layers.0.candidate" in one for one in names(gates="top"))
     assert any("layers.1.candidate" in one for one in names(gates="top"))
+
+
+def test_at_the_start_a_scenarios_path_is_near_the_global_one_and_departs_from_it_by_learning():
+    torch.manual_seed(0)
+    layer = AdaptiveTransfer(16, 8, 3, embedding=4)
+    route = Route(torch.arange(3).repeat(20), 3)
+    shared = torch.randn(60, 16)
+    g, own = layer(shared, shared, torch.randn(60, 4), route)
+    near = float((own - g).norm().detach() / g.norm().detach())
+    assert near < 0.7
+    own[route.group == 0].square().sum().backward()
+    assert bool((layer.candidate.weight.grad != 0).any())
+    assert bool((layer.own.weight.grad != 0).any())

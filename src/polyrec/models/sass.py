@@ -20,7 +20,7 @@ import torch
 from torch import nn
 
 from polyrec.batch import Batch, Layout, Output
-from polyrec.models.inputs import Count, Hidden, InputOptions, Inputs, Widths
+from polyrec.models.inputs import Count, Hidden, InputOptions, Inputs, Rate, Widths
 from polyrec.models.registry import register
 from polyrec.models.towers import Ends, Sides, unit
 from polyrec.nn.adaptive import AdaptiveTransfer
@@ -40,6 +40,7 @@ class SASSConfig(InputOptions):
     update: bool = True  # the gate that fuses into the scenario's
     gates: Literal["every", "top"] = "every"  # layers that transfer
     towers: Literal["both", "user"] = "both"  # that have networks of scenarios; the other is a plain network
+    dropout: Rate = 0.0
 
 
 class AdaptiveTower(nn.Module):
@@ -48,7 +49,7 @@ class AdaptiveTower(nn.Module):
     def __init__(self, width: int, context: int, scenarios: int, config: SASSConfig, *, plain: bool = False) -> None:
         super().__init__()
         sizes = list(pairwise((width, *config.widths)))
-        self.plain = MLP(width, config.widths) if plain else None
+        self.plain = MLP(width, config.widths, dropout=config.dropout) if plain else None
         self.layers = nn.ModuleList(
             AdaptiveTransfer(
                 before,
@@ -61,6 +62,7 @@ class AdaptiveTower(nn.Module):
             )
             for place, (before, after) in enumerate(sizes if not plain else [])
         )
+        self.dropout = nn.Dropout(config.dropout)
         self.bias = MLP(config.dim + context, config.bias_widths)
         self.end = nn.Linear(config.widths[-1] + self.bias.width, config.vector)
 
@@ -72,7 +74,7 @@ class AdaptiveTower(nn.Module):
             shared = own = route.enter(x)
             entered = route.enter(scenario)
             for layer in self.layers:
-                shared, own = layer(shared, own, entered, route)
+                shared, own = (self.dropout(one) for one in layer(shared, own, entered, route))
             top = route.leave(own[None])[0]
         else:
             top = self.plain(x)

@@ -7,6 +7,8 @@ from polyrec.nn.route import Route
 from polyrec.nn.routed import RoutedLinear
 from polyrec.shapes import Float, Tensor
 
+OPEN = 2.0  # bias of a gate at the start
+
 
 class AdaptiveTransfer(nn.Module):
     """One layer of both networks, and the unit that carries from the global into the scenario's.
@@ -18,6 +20,10 @@ class AdaptiveTransfer(nn.Module):
         c  = tanh(Wc_s [a * g; h] + b)          candidate
         z  = sigmoid(Wz_s [g; h; e] + b)        update gate: how much of it
         h~ = (1 - z) * h + z * c
+
+    At the start every scenario has the same network, both gates stand open (sigmoid(2) = 0.88) and the candidate passes
+    the global state on: a scenario's path is near the global one and departs from it as the scenario's own rows tell.
+    One with few rows stays near; with random networks it would start apart at random and never come back.
 
     Without `adaptive`, a = 1; without `update`, z = 1; without `transfer`, h~ = h.
 
@@ -50,6 +56,22 @@ class AdaptiveTransfer(nn.Module):
         self.adaptive = RoutedLinear(gate, width_out, scenarios) if transfer and adaptive else None
         self.candidate = RoutedLinear(both, width_out, scenarios) if transfer else None
         self.update = RoutedLinear(gate, width_out, scenarios) if transfer and update else None
+        self._start(width_out)
+
+    @torch.no_grad()
+    def _start(self, width: int) -> None:
+        for layer in (self.own, self.adaptive, self.candidate, self.update):
+            if layer is not None:  # every scenario starts as the same network
+                layer.weight.copy_(layer.weight[:1].expand_as(layer.weight))
+                layer.bias.copy_(layer.bias[:1].expand_as(layer.bias))
+        for gate in (self.adaptive, self.update):
+            if gate is not None:
+                gate.weight.mul_(0.1)
+                gate.bias.fill_(OPEN)
+        if self.candidate is not None:
+            self.candidate.weight.mul_(0.1)
+            self.candidate.weight[..., :width, :] += torch.eye(width)
+            self.candidate.bias.zero_()
 
     def forward(
         self, shared: Float[Tensor, "N I"], own: Float[Tensor, "N I"], scenario: Float[Tensor, "N D"], route: Route
