@@ -120,10 +120,11 @@ class Running:
 
     server: Server
     thread: threading.Thread
+    address: str
 
     @property
     def port(self) -> int:
-        return int(self.server.address.rpartition(":")[2])
+        return int(self.address.rpartition(":")[2])
 
     def ask(self, path: str, body: Any = None, method: str | None = None, **headers: str) -> Answer:
         raw = body if body is None or isinstance(body, (bytes, Iterator)) else json.dumps(body).encode()
@@ -151,7 +152,7 @@ def servers() -> Iterator[Serve]:
     def start(bundle: Path, *, limits: Limits | None = None, pages: bool = True, **options: Any) -> Running:
         settings = Settings(bundle, options.pop("root", bundle.parent), limits=limits or Limits(seconds=20), **options)
         server = Server(settings, port=0, pages=pages)
-        one = Running(server, threading.Thread(target=server.run, daemon=True))
+        one = Running(server, threading.Thread(target=server.run, daemon=True), server.listen())
         one.thread.start()
         while not server.started:
             assert one.thread.is_alive()

@@ -31,7 +31,7 @@ class Opened:
         self.page.on("console", lambda message: self.trouble.append(message.text))
         self.page.on("pageerror", lambda error: self.trouble.append(str(error)))
         self.page.on("request", lambda request: self.asked.append(request.url))
-        self.page.goto(f"{server.server.address}/")
+        self.page.goto(f"{server.address}/")
         self.settled()
 
     def settled(self):
@@ -75,7 +75,7 @@ def test_it_shows_what_recommend_answers(opened):
 
 def test_it_loads_nothing_from_elsewhere(opened):
     one, server = opened
-    assert {url.split("/")[2] for url in one.asked} == {server.server.address.split("/")[2]}
+    assert {url.split("/")[2] for url in one.asked} == {server.address.split("/")[2]}
 
 
 def test_a_change_of_scenario_features_and_item_is_followed_by_keyboard_alone(opened):

@@ -1,6 +1,7 @@
 """`polyrec serve`."""
 
 import os
+import signal
 from pathlib import Path
 from typing import Annotated
 
@@ -46,9 +47,10 @@ def run(
     settings = Settings(bundle, root or bundle.resolve().parent, paths, token, threads, limits)
     server = Server(settings, host, port, pages=pages)
     log_to_stderr(access=not quiet)
-    log(f"serving {server.service.model.identity} on http://{host}:{port}")
+    address = server.listen()
+    log(f"serving {server.service.model.identity} on {address}")
     if host not in ("127.0.0.1", "::1", "localhost"):
         log("other machines can reach this server: put it behind one that knows who may.")
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, lambda *_: None)  # the server catches them, stops, and sends them on
     server.run()
-    if not server.started:
-        raise typer.Exit(2)

@@ -64,7 +64,10 @@ def read_keys(column: pa.Array, where: str) -> Keys:
     if not pa.types.is_dictionary(column.type):
         kind, values, nulls = _read(column, where)
         return Keys(kind, values, None, nulls)
-    codes, words = as_numpy(column.indices, -1), column.dictionary
+    places, words = column.indices, column.dictionary
+    if pa.types.is_unsigned_integer(places.type):  # as polars makes them; -1 has to fit
+        places = places.cast(pa.int64())
+    codes = as_numpy(places, -1)
     if len(words) > len(codes):  # a block of a row group whose dictionary is larger than the block
         codes, words = _compact(codes, words)
     kind, values, nulls = _read(words, where)

@@ -98,7 +98,7 @@ def _latest(source: Source, key: str, names: Sequence[str]) -> pa.Table:
     if kept is None or not len(kept):
         raise DataError(f"{', '.join(map(str, source.paths))}: no item. Name a table of items, or a log.")
     ordered = kept.sort(_COUNT, descending=True, maintain_order=True)
-    return ordered.select(columns).to_arrow()
+    return ordered.select(pl.col(columns)).to_arrow()
 
 
 _COUNT = "\x00count"  # no column of a file is called so

@@ -1,6 +1,7 @@
 """A service on a socket: started, stopped so that it finishes what it took."""
 
 import logging
+import socket
 import sys
 
 import uvicorn
@@ -18,7 +19,7 @@ class Server(uvicorn.Server):
     Args:
         settings: bundle, root, token, limits.
         host: loopback unless you mean otherwise.
-        port: 0 for any that is free; `address` says which.
+        port: 0 for any that is free; `listen` says which.
         pages: also serve the page, the report and examples from the bundle.
     """
 
@@ -39,11 +40,24 @@ class Server(uvicorn.Server):
             )
         )
 
-    @property
-    def address(self) -> str:
-        """Where it listens, once it has started."""
-        host, port = self.servers[0].sockets[0].getsockname()[:2]
-        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        self.socket: socket.socket | None = None
+
+    def listen(self) -> str:
+        """Take the port, so that connections are kept until `run` answers them; returns the address.
+
+        Raises:
+            OSError: the port is taken, or the host is not this machine's.
+        """
+        host, family = self.config.host, socket.AF_INET6 if ":" in self.config.host else socket.AF_INET
+        self.socket = socket.create_server((host, self.config.port), family=family, backlog=self.config.backlog)
+        shown = f"[{host}]" if family == socket.AF_INET6 else host
+        return f"http://{shown}:{self.socket.getsockname()[1]}"
+
+    def run(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serve until stopped, on the socket of `listen`."""
+        if self.socket is None:
+            self.listen()
+        super().run(sockets or ([self.socket] if self.socket else None))
 
 
 def log_to_stderr(*, access: bool) -> None:

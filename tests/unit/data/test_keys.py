@@ -80,3 +80,10 @@ def test_a_column_of_nulls_has_no_kind():
 def test_what_names_nothing_is_refused(column, words):
     with pytest.raises(DataError, match=words):
         read_keys(column, "feature 'x'")
+
+
+@pytest.mark.parametrize("index", [pa.uint8(), pa.uint32(), pa.int16()])
+def test_dictionaries_may_have_indices_of_any_type(index):
+    column = pa.array(["b", None, "a", "b"]).dictionary_encode().cast(pa.dictionary(index, pa.string()))
+    keys = read_keys(column, "feature 'tab'")
+    assert [None if code < 0 else keys.values[int(code)].as_py() for code in keys.codes] == ["b", None, "a", "b"]
