@@ -88,7 +88,7 @@ def read_scenarios(column: pa.Array, where: str) -> Keys:
     Raises:
         DataError: the column names nothing.
     """
-    if not is_text(column.type):
+    if not is_text(column.type) and not pa.types.is_nested(column.type):
         coded = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
         if pa.types.is_floating(coded.dictionary.type):
             coded = pa.DictionaryArray.from_arrays(coded.indices, cast(coded.dictionary, pa.int64(), where))

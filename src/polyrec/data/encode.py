@@ -8,11 +8,13 @@ import pyarrow as pa
 import torch
 
 from polyrec.batch import NO_USER, Batch, Field, Jagged, Layout, Number
+from polyrec.data import plain
 from polyrec.data.columns import last, read_labels, read_lists, read_scenarios, read_vectors
 from polyrec.data.counted import FIRST
 from polyrec.data.fit import meaningful
 from polyrec.data.hashing import hash_text
 from polyrec.data.keys import read_keys
+from polyrec.data.plain import Plain
 from polyrec.data.values import UNKNOWN, Values
 from polyrec.data.vocabulary import Vocabulary
 from polyrec.errors import BundleError, DataError, together, unknown
@@ -76,21 +78,7 @@ class Encoder:
         ]
         if missing:
             raise DataError(together(missing, f"the rows lack {len(missing)} columns"))
-        keys = self.schema.keys
-        marked, observed = self._labels(rows, labels)
-        return Batch(
-            layout=self.layout,
-            ids=self._ids(rows),
-            numerics=self._numerics(rows),
-            scenario=self._scenario(rows, strict),
-            labels=marked,
-            observed=observed,
-            weight=torch.ones(rows.num_rows),
-            user=self._identity(rows, keys.user, "user"),
-            sequences={one.name: self._sequence(rows, one) for one in self._by_kind["sequence"]},
-            vectors={one.name: self._vector(rows, one) for one in self._by_kind["vector"]},
-            item=self._identity(rows, keys.item, "item") if keys.item else None,
-        )
+        return self._batch(rows, rows.num_rows, self._labels(rows, labels), strict=strict)
 
     def check(self, rows: pa.Table, *, strict: bool = False) -> None:
         """Refuse scenarios and labels that `encode` would refuse, reading those columns alone.
@@ -98,7 +86,7 @@ class Encoder:
         Raises:
             DataError: as `encode`.
         """
-        self._scenario(rows, strict)
+        self._scenario(rows, rows.num_rows, strict)
         self._labels(rows, True)
 
     def encode_rows(self, rows: Sequence[Mapping[str, Any]]) -> Batch:
@@ -109,55 +97,102 @@ class Encoder:
         """
         names = [*self.columns(labels=False)]
         names += [key for key in (self.schema.keys.user, self.schema.keys.item) if key]
-        return self.encode_columns({name: [row.get(name) for row in rows] for name in dict.fromkeys(names)})
+        return self.encode_columns({name: [row.get(name) for row in rows] for name in dict.fromkeys(names)}, who=True)
 
-    def encode_columns(self, columns: Mapping[str, list[Any]]) -> Batch:
+    def encode_columns(self, columns: Mapping[str, list[Any]], *, who: bool = False) -> Batch:
         """The same from a list of plain values a column, all of `columns(labels=False)` among them.
+
+        Args:
+            columns: of equal length.
+            who: also say which rows are of one user and of one item, which scoring does not read.
 
         Raises:
             DataError: as `encode_rows`.
         """
-        return self.encode(pa.table({name: _column(name, one) for name, one in columns.items()}), labels=False)
+        rows = len(columns[self.schema.keys.scenario])
+        tasks = len(self.schema.tasks)
+        blank = torch.zeros(rows, tasks), torch.zeros(rows, tasks, dtype=torch.bool)
+        return self._batch(Plain(columns), rows, blank, who=who)
 
-    def _ids(self, rows: pa.Table) -> Tensor:
+    def _batch(
+        self,
+        columns: pa.Table | Plain,
+        rows: int,
+        labels: tuple[Tensor, Tensor],
+        *,
+        strict: bool = False,
+        who: bool = True,
+    ) -> Batch:
+        keys = self.schema.keys
+        return Batch(
+            layout=self.layout,
+            ids=self._ids(columns, rows),
+            numerics=self._numerics(columns, rows),
+            scenario=self._scenario(columns, rows, strict),
+            labels=labels[0],
+            observed=labels[1],
+            weight=torch.ones(rows),
+            user=self._identity(columns, rows, keys.user if who else None, "user"),
+            sequences={one.name: self._sequence(columns, one) for one in self._by_kind["sequence"]},
+            vectors={one.name: self._vector(columns, rows, one) for one in self._by_kind["vector"]},
+            item=self._identity(columns, rows, keys.item, "item") if who and keys.item else None,
+        )
+
+    def _ids(self, columns: pa.Table | Plain, rows: int) -> Tensor:
         features = self._by_kind["categorical"]
-        ids = np.empty((rows.num_rows, len(features)), np.int32)
+        ids = np.empty((rows, len(features)), np.int32)
         for place, feature in enumerate(features):
             values = self.vocabulary.values[feature.shares or feature.name]
+            quick = plain.ids(columns.values(feature.name), values) if isinstance(columns, Plain) else None
+            if quick is not None:
+                ids[:, place] = quick
+                continue
             where = f"feature {feature.name!r}"
-            for start, chunk in _chunks(rows, feature.name):
+            for start, chunk in _chunks(columns, feature.name):
                 found = values.ids(read_keys(meaningful(chunk), where), where)
                 ids[start : start + len(chunk), place] = found
         return torch.from_numpy(ids)
 
-    def _numerics(self, rows: pa.Table) -> Tensor:
-        numerics = np.zeros((rows.num_rows, len(self.layout.numeric)), np.float32)
+    def _numerics(self, columns: pa.Table | Plain, rows: int) -> Tensor:
+        numerics = np.zeros((rows, len(self.layout.numeric)), np.float32)
         place = 0
         for feature in self._by_kind["numeric"]:
-            numbers = self.vocabulary.numbers[feature.name]
-            for start, chunk in _chunks(rows, feature.name):
-                part = numerics[start : start + len(chunk)]
-                absent = part[:, place + 1] if numbers.flagged else None
-                numbers.encode(meaningful(chunk), f"feature {feature.name!r}", part[:, place], absent)
+            numbers, at = self.vocabulary.numbers[feature.name], place
             place += 2 if numbers.flagged else 1
+            flag = numerics[:, at + 1] if numbers.flagged else None
+            if isinstance(columns, Plain) and plain.numbers(
+                columns.values(feature.name), numbers, numerics[:, at], flag
+            ):
+                continue
+            for start, chunk in _chunks(columns, feature.name):
+                part = slice(start, start + len(chunk))
+                absent = None if flag is None else flag[part]
+                numbers.encode(meaningful(chunk), f"feature {feature.name!r}", numerics[part, at], absent)
         return torch.from_numpy(numerics)
 
-    def _sequence(self, rows: pa.Table, feature: Feature) -> Jagged:
+    def _sequence(self, columns: pa.Table | Plain, feature: Feature) -> Jagged:
         values = self.vocabulary.values[feature.shares or feature.name]
-        where = f"feature {feature.name!r}"
+        most, where = feature.max_length or MAX_LENGTH, f"feature {feature.name!r}"
         ids, lengths = [np.zeros(0, np.int32)], [np.zeros(1, np.int64)]
-        for _, chunk in _chunks(rows, feature.name):
-            flat, counts = read_lists(meaningful(chunk), where)
-            found = values.ids(read_keys(meaningful(flat), where), where)
-            found, counts = last(found, counts, feature.max_length or MAX_LENGTH)
-            ids.append(found)
-            lengths.append(counts)
+        quick = plain.lists(columns.values(feature.name), values) if isinstance(columns, Plain) else None
+        for found, counts in (quick,) if quick else self._lists(columns, feature.name, values, where):
+            kept, counted = last(found, counts, most)
+            ids.append(kept)
+            lengths.append(counted)
         return Jagged(torch.from_numpy(np.concatenate(ids)), torch.from_numpy(np.cumsum(np.concatenate(lengths))))
 
-    def _vector(self, rows: pa.Table, feature: Feature) -> Tensor:
+    @staticmethod
+    def _lists(
+        columns: pa.Table | Plain, name: str, values: Values, where: str
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        for _, chunk in _chunks(columns, name):
+            flat, counts = read_lists(meaningful(chunk), where)
+            yield values.ids(read_keys(meaningful(flat), where), where), counts
+
+    def _vector(self, columns: pa.Table | Plain, rows: int, feature: Feature) -> Tensor:
         size = feature.size or 0
-        vectors = np.empty((rows.num_rows, size), np.float32)
-        for start, chunk in _chunks(rows, feature.name):
+        vectors = np.empty((rows, size), np.float32)
+        for start, chunk in _chunks(columns, feature.name):
             vectors[start : start + len(chunk)] = read_vectors(meaningful(chunk), size, f"feature {feature.name!r}")
         return torch.from_numpy(vectors)
 
@@ -171,10 +206,13 @@ class Encoder:
                 labels[start:stop, place], observed[start:stop, place] = read_labels(chunk, f"label {task.label!r}")
         return torch.from_numpy(labels), torch.from_numpy(observed)
 
-    def _scenario(self, rows: pa.Table, strict: bool) -> Tensor:
+    def _scenario(self, columns: pa.Table | Plain, rows: int, strict: bool) -> Tensor:
         column = self.schema.keys.scenario
-        places = np.empty(rows.num_rows, np.int64)
-        for start, chunk in _chunks(rows, column):
+        quick = plain.places(columns.values(column), self._scenarios) if isinstance(columns, Plain) else None
+        if quick is not None:
+            return torch.from_numpy(quick.astype(np.int64) - FIRST)
+        places = np.empty(rows, np.int64)
+        for start, chunk in _chunks(columns, column):
             keys = read_scenarios(meaningful(chunk), f"scenario column {column!r}")
             places[start : start + len(chunk)] = self._scenarios.ids(keys)
         places -= FIRST
@@ -182,7 +220,7 @@ class Encoder:
         if len(lost):
             if strict or self.schema.unknown_scenario == "refuse":
                 row = int(lost[0])
-                raise self._unknown(rows[column][row].as_py(), row, places[row] != UNKNOWN - FIRST, strict)
+                raise self._unknown(columns[column][row].as_py(), row, places[row] != UNKNOWN - FIRST, strict)
             places[lost] = -1
         return torch.from_numpy(places)
 
@@ -195,11 +233,11 @@ class Encoder:
         remedy = "Leave such rows out, or fit again." if strict else _SHARED
         return DataError(f"{text} {remedy}")
 
-    def _identity(self, rows: pa.Table, column: str | None, what: str) -> Tensor:
+    def _identity(self, columns: pa.Table | Plain, rows: int, column: str | None, what: str) -> Tensor:
         """Which rows are of one user or item: integers as they are, texts by their hash, NO_USER for null."""
-        found = np.full(rows.num_rows, NO_USER, np.int64)
-        if column is not None and column in rows.column_names:
-            for start, chunk in _chunks(rows, column):
+        found = np.full(rows, NO_USER, np.int64)
+        if column is not None and column in columns.column_names:
+            for start, chunk in _chunks(columns, column):
                 keys = read_keys(meaningful(chunk), f"{what} key {column!r}")
                 codes = hash_text(keys.values).view(np.int64) if keys.kind == "text" else keys.integers()
                 found[start : start + len(chunk)] = keys.spread(codes, NO_USER)
@@ -239,15 +277,8 @@ def _layout(schema: Schema, vocabulary: Vocabulary) -> Layout:
     )
 
 
-def _chunks(rows: pa.Table, name: str) -> Iterator[tuple[int, pa.Array]]:
+def _chunks(columns: pa.Table | Plain, name: str) -> Iterator[tuple[int, pa.Array]]:
     start = 0
-    for chunk in rows[name].chunks:
+    for chunk in columns[name].chunks:
         yield start, chunk
         start += len(chunk)
-
-
-def _column(name: str, values: list[Any]) -> pa.Array:
-    try:
-        return pa.array(values)
-    except (ValueError, TypeError, OverflowError) as reason:
-        raise DataError(f"field {name!r} has values that do not go together: {reason}. Send one type.") from reason

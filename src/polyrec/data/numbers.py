@@ -79,7 +79,10 @@ class Numbers:
             if high - low < min(_TABLE_SPAN, 4 * len(column)):
                 self._by_table(column, low, high, out, absent)
                 return
-        values = read_floats(column, where)
+        self.write(read_floats(column, where), out, absent)
+
+    def write(self, values: np.ndarray, out: np.ndarray, absent: np.ndarray | None) -> None:
+        """The same for float64 values of its own, NaN for null, [B]."""
         bad = ~usable(values)
         if bad.any():
             values[bad] = self.mean

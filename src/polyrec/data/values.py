@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -13,6 +14,7 @@ from polyrec.data.keys import KeyKind, Keys, KeyValues, same_kind
 from polyrec.data.lookup import Lookup
 
 UNKNOWN, NULL = 0, 1
+_HELD = 2**18  # values that a dictionary of Python objects may hold
 _DENSE_SPAN = 2**22  # widest span of integers that gets a table of its own whatever its count
 
 
@@ -54,6 +56,13 @@ class Values:
             return NotImplemented
         same = (self.kind, self.buckets, len(self.known)) == (other.kind, other.buckets, len(other.known))
         return same and self.array().equals(other.array())
+
+    @cached_property
+    def places(self) -> dict[Any, int] | None:
+        """The id of each known value and of null; None where values are hashed, or too many to hold so."""
+        if self.buckets is not None or len(self.known) > _HELD:
+            return None
+        return {None: NULL} | {one: place for place, one in enumerate(self.array().to_pylist(), FIRST)}
 
     def array(self) -> pa.Array:
         """The known values in the order of their ids."""

@@ -110,7 +110,9 @@ class Wire:
 
     def columns(self, rows: Sequence[Any]) -> dict[str, list[Any]]:
         """Rows of a body of /score as one list a column."""
-        return {name: [getattr(row, place) for row in rows] for name, place in self._places.items()}
+        if not rows:
+            return {name: [] for name in self.names}
+        return dict(zip(self.names, map(list, zip(*map(msgspec.structs.astuple, rows), strict=True)), strict=True))
 
     def beside(self, user: Any, items: Sequence[Any], scenario: str) -> dict[str, list[Any]]:
         """Columns of one row for each item: what the item gives, else what the user gives."""
