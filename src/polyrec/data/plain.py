@@ -6,6 +6,7 @@ values are not of the plain kind it knows, and Arrow's way is taken.
 """
 
 from collections.abc import Mapping, Sequence
+from itertools import repeat
 from types import NoneType
 from typing import Any
 
@@ -49,8 +50,7 @@ def ids(values: Sequence[Any], known: Values) -> np.ndarray | None:
     places = known.places
     if places is None or not {kind, NoneType}.issuperset(map(type, values)):
         return None
-    get = places.get
-    found = np.fromiter((get(one, UNKNOWN) for one in values), np.int32, len(values))
+    found = np.fromiter(map(places.get, values, repeat(UNKNOWN)), np.int32, len(values))
     unseen = (values[place] for place in np.flatnonzero(found == UNKNOWN).tolist())
     return found if all(map(_holds, unseen)) else None
 
