@@ -174,7 +174,8 @@ class Batch:
         single = {name: one.repeat(times, *(1 for _ in one.shape[1:])) for name, one in every.items()}
         sequences = {name: one.repeat(times) for name, one in self.sequences.items()}
         vectors = {name: one.repeat(times, 1) for name, one in self.vectors.items()}
-        return replace(self, sequences=sequences, vectors=vectors, **single)
+        item = None if self.item is None else self.item.repeat(times)
+        return replace(self, sequences=sequences, vectors=vectors, item=item, **single)
 
     def map(self, change: Callable[[Tensor], Tensor]) -> "Batch":
         """Every tensor changed alike (moved, pinned, cast)."""

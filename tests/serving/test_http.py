@@ -8,11 +8,18 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import polars as pl
+import pyarrow as pa
 import pytest
 
+from polyrec.artifact import Bundle
+from polyrec.data.files import Source
+from polyrec.errors import NotReadyError
+from polyrec.retrieval.index import ItemIndex
+from polyrec.retrieval.recommend import Recommender
 from polyrec.serving import Scorer
 from polyrec.serving import model as models
 from polyrec.serving.limits import Limits
+from polyrec.serving.model import Sources
 
 ROW = {"tab": "s1", "user": 3, "item": "i2", "brand": "b1", "price": 3.5, "age": 30, "history": ["i1", "i9"]}
 USER = {"user": 3, "age": 30, "history": ["i1", "i9"]}
@@ -130,7 +137,7 @@ def test_items_are_ranked_by_the_weighted_sum_of_their_probabilities(bundle, sha
 def test_the_catalogue_is_ranked_as_its_items_would_be(bundle, serve):
     """A log as catalogue: each item's last row counts, the most frequent item first."""
     log = bundle.parent / "log-3.parquet"
-    server = serve(bundle, items=(log,))
+    server = serve(bundle, sources=Sources(items=(log,)))
     answer = server.ask("/recommend", {"user": USER, "scenario": "s2", "k": 1000}).json
     last = pl.read_parquet(log).filter(pl.col("item").is_not_null()).group_by("item").last()
     items = last.select("item", "brand", "price", "image").to_dicts()
@@ -141,6 +148,29 @@ def test_the_catalogue_is_ranked_as_its_items_would_be(bundle, serve):
     assert set(found) == set(expected)
     for item, probabilities in expected.items():
         assert found[item] == pytest.approx(probabilities, abs=1e-5)
+
+
+def test_an_index_finds_what_is_ranked(make, serve):
+    """Retrieved by two towers, ranked by the bundle that serves: what the library's own call gives."""
+    ranker, towers = make("mmoe"), make("twotower-mixed")
+    log = ranker.parent / "log-3.parquet"
+    with pytest.raises(NotReadyError, match="index"):
+        serve(ranker, sources=Sources(index=towers))
+    found = pl.read_parquet(log).filter(pl.col("item").is_not_null()).unique("item", keep="last", maintain_order=True)
+    found.drop("tab").write_parquet(ranker.parent / "items.parquet")
+    bundle = Bundle.load(towers)
+    ItemIndex.build(bundle, Source((ranker.parent / "items.parquet",))).save(towers)
+    server = serve(ranker, sources=Sources(index=towers))
+    answer = server.ask("/recommend", {"user": USER, "scenario": "s1", "k": 5, "objective": {"buy": 1}}).json
+    recommender = Recommender.load(towers)
+    hits = recommender.recommend(
+        pa.table({name: [one] for name, one in USER.items()}), "s1", 5, ranker=Bundle.load(ranker), by={"buy": 1.0}
+    )
+    assert [one["item"] for one in answer["items"]] == recommender.keys(hits)[0]
+    assert [one["score"] for one in answer["items"]] == pytest.approx(hits.scores[0].tolist(), abs=1e-5)
+    assert (answer["retrieval"], answer["candidates"]) == ("exact", len(found))
+    unknown = server.ask("/recommend", {"user": USER, "scenario": "s9"})
+    assert (unknown.status, "s9" in unknown.json["error"]) == (422, True)
 
 
 def test_health_ready_schema_metrics_and_openapi_answer(shared_server):

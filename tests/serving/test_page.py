@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from polyrec.serving.model import Sources
+
 CHROMIUM = next(
     (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), ""
 )
@@ -52,7 +54,7 @@ class Opened:
 
 @pytest.fixture
 def opened(browser, bundle, serve):
-    server = serve(bundle, items=(bundle.parent / "log-3.parquet",))
+    server = serve(bundle, sources=Sources(items=(bundle.parent / "log-3.parquet",)))
     one = Opened(browser, server)
     yield one, server
     one.page.close()

@@ -23,6 +23,9 @@ def run(
     items: Annotated[
         list[str] | None, typer.Option("--items", help="Items that /recommend ranks: one row an item, or a log.")
     ] = None,
+    index: Annotated[
+        Path | None, typer.Option("--index", help="A bundle of two towers whose index finds items to rank.")
+    ] = None,
     root: Annotated[Path | None, typer.Option("--root", help="Where /reload may read; the bundle's parent.")] = None,
     threads: Annotated[int, typer.Option("--threads", help="Of one run of the program.")] = 1,
     timeout: Annotated[float, typer.Option("--timeout", help="Seconds of one request.")] = 2.0,
@@ -33,18 +36,21 @@ def run(
     from polyrec.cli.files import log
     from polyrec.data.files import expand
     from polyrec.declare import parse
-    from polyrec.errors import NotReadyError
+    from polyrec.errors import ConfigError, NotReadyError
     from polyrec.serving.limits import Limits
 
     try:
+        from polyrec.serving.model import Sources
         from polyrec.serving.server import Server, log_to_stderr
         from polyrec.serving.service import Settings
     except ModuleNotFoundError as reason:
         raise NotReadyError(f"serving needs {reason.name}: pip install 'polyrec[serve]'.") from reason
     limits = parse(Limits, {"seconds": timeout}, "--timeout")
     token = os.environ.get("POLYREC_TOKEN") or None
+    if items and index:
+        raise ConfigError("--items and --index both say what is ranked. Give one of them.")
     paths = expand(items) if items else ()
-    settings = Settings(bundle, root or bundle.resolve().parent, paths, token, threads, limits)
+    settings = Settings(bundle, root or bundle.resolve().parent, Sources(paths, index), token, threads, limits)
     server = Server(settings, host, port, pages=pages)
     log_to_stderr(access=not quiet)
     address = server.listen()

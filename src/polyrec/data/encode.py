@@ -14,6 +14,7 @@ from polyrec.data.counted import FIRST
 from polyrec.data.fit import meaningful
 from polyrec.data.hashing import hash_text
 from polyrec.data.keys import read_keys
+from polyrec.data.plain import Plain
 from polyrec.data.values import UNKNOWN, Values
 from polyrec.data.vocabulary import Vocabulary
 from polyrec.errors import BundleError, DataError, together, unknown
@@ -96,10 +97,14 @@ class Encoder:
         """
         names = [*self.columns(labels=False)]
         names += [key for key in (self.schema.keys.user, self.schema.keys.item) if key]
-        return self.encode_columns({name: [row.get(name) for row in rows] for name in dict.fromkeys(names)})
+        return self.encode_columns({name: [row.get(name) for row in rows] for name in dict.fromkeys(names)}, who=True)
 
-    def encode_columns(self, columns: Mapping[str, list[Any]]) -> Batch:
+    def encode_columns(self, columns: Mapping[str, list[Any]], *, who: bool = False) -> Batch:
         """The same from a list of plain values a column, all of `columns(labels=False)` among them.
+
+        Args:
+            columns: of equal length.
+            who: also say which rows are of one user and of one item, which scoring does not read.
 
         Raises:
             DataError: as `encode_rows`.
@@ -107,9 +112,18 @@ class Encoder:
         rows = len(columns[self.schema.keys.scenario])
         tasks = len(self.schema.tasks)
         blank = torch.zeros(rows, tasks), torch.zeros(rows, tasks, dtype=torch.bool)
-        return self._batch(Plain(columns), rows, blank, strict=False)
+        return self._batch(Plain(columns), rows, blank, who=who)
 
-    def _batch(self, columns: "pa.Table | Plain", rows: int, labels: tuple[Tensor, Tensor], *, strict: bool) -> Batch:
+    def _batch(
+        self,
+        columns: pa.Table | Plain,
+        rows: int,
+        labels: tuple[Tensor, Tensor],
+        *,
+        strict: bool = False,
+        who: bool = True,
+    ) -> Batch:
+        keys = self.schema.keys
         return Batch(
             layout=self.layout,
             ids=self._ids(columns, rows),
@@ -118,13 +132,13 @@ class Encoder:
             labels=labels[0],
             observed=labels[1],
             weight=torch.ones(rows),
-            user=self._identity(columns, rows, self.schema.keys.user, "user"),
+            user=self._identity(columns, rows, keys.user if who else None, "user"),
             sequences={one.name: self._sequence(columns, one) for one in self._by_kind["sequence"]},
             vectors={one.name: self._vector(columns, rows, one) for one in self._by_kind["vector"]},
-            item=self._identity(columns, rows, self.schema.keys.item, "item") if self.schema.keys.item else None,
+            item=self._identity(columns, rows, keys.item, "item") if who and keys.item else None,
         )
 
-    def _ids(self, columns: "pa.Table | Plain", rows: int) -> Tensor:
+    def _ids(self, columns: pa.Table | Plain, rows: int) -> Tensor:
         features = self._by_kind["categorical"]
         ids = np.empty((rows, len(features)), np.int32)
         for place, feature in enumerate(features):
@@ -139,7 +153,7 @@ class Encoder:
                 ids[start : start + len(chunk), place] = found
         return torch.from_numpy(ids)
 
-    def _numerics(self, columns: "pa.Table | Plain", rows: int) -> Tensor:
+    def _numerics(self, columns: pa.Table | Plain, rows: int) -> Tensor:
         numerics = np.zeros((rows, len(self.layout.numeric)), np.float32)
         place = 0
         for feature in self._by_kind["numeric"]:
@@ -156,7 +170,7 @@ class Encoder:
                 numbers.encode(meaningful(chunk), f"feature {feature.name!r}", numerics[part, at], absent)
         return torch.from_numpy(numerics)
 
-    def _sequence(self, columns: "pa.Table | Plain", feature: Feature) -> Jagged:
+    def _sequence(self, columns: pa.Table | Plain, feature: Feature) -> Jagged:
         values = self.vocabulary.values[feature.shares or feature.name]
         most, where = feature.max_length or MAX_LENGTH, f"feature {feature.name!r}"
         ids, lengths = [np.zeros(0, np.int32)], [np.zeros(1, np.int64)]
@@ -169,13 +183,13 @@ class Encoder:
 
     @staticmethod
     def _lists(
-        columns: "pa.Table | Plain", name: str, values: Values, where: str
+        columns: pa.Table | Plain, name: str, values: Values, where: str
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         for _, chunk in _chunks(columns, name):
             flat, counts = read_lists(meaningful(chunk), where)
             yield values.ids(read_keys(meaningful(flat), where), where), counts
 
-    def _vector(self, columns: "pa.Table | Plain", rows: int, feature: Feature) -> Tensor:
+    def _vector(self, columns: pa.Table | Plain, rows: int, feature: Feature) -> Tensor:
         size = feature.size or 0
         vectors = np.empty((rows, size), np.float32)
         for start, chunk in _chunks(columns, feature.name):
@@ -192,7 +206,7 @@ class Encoder:
                 labels[start:stop, place], observed[start:stop, place] = read_labels(chunk, f"label {task.label!r}")
         return torch.from_numpy(labels), torch.from_numpy(observed)
 
-    def _scenario(self, columns: "pa.Table | Plain", rows: int, strict: bool) -> Tensor:
+    def _scenario(self, columns: pa.Table | Plain, rows: int, strict: bool) -> Tensor:
         column = self.schema.keys.scenario
         quick = plain.places(columns.values(column), self._scenarios) if isinstance(columns, Plain) else None
         if quick is not None:
@@ -219,9 +233,9 @@ class Encoder:
         remedy = "Leave such rows out, or fit again." if strict else _SHARED
         return DataError(f"{text} {remedy}")
 
-    def _identity(self, columns: "pa.Table | Plain", count: int, column: str | None, what: str) -> Tensor:
+    def _identity(self, columns: pa.Table | Plain, rows: int, column: str | None, what: str) -> Tensor:
         """Which rows are of one user or item: integers as they are, texts by their hash, NO_USER for null."""
-        found = np.full(count, NO_USER, np.int64)
+        found = np.full(rows, NO_USER, np.int64)
         if column is not None and column in columns.column_names:
             for start, chunk in _chunks(columns, column):
                 keys = read_keys(meaningful(chunk), f"{what} key {column!r}")
@@ -263,31 +277,8 @@ def _layout(schema: Schema, vocabulary: Vocabulary) -> Layout:
     )
 
 
-class Plain:
-    """Columns of plain Python values; one becomes Arrow's when it is asked for as such."""
-
-    def __init__(self, columns: Mapping[str, list[Any]]) -> None:
-        self._columns = columns
-        self.column_names = list(columns)
-
-    def values(self, name: str) -> list[Any]:
-        """The values themselves."""
-        return self._columns[name]
-
-    def __getitem__(self, name: str) -> pa.ChunkedArray:
-        """The same as a column of a table."""
-        return pa.chunked_array([_column(name, self._columns[name])])
-
-
 def _chunks(columns: pa.Table | Plain, name: str) -> Iterator[tuple[int, pa.Array]]:
     start = 0
     for chunk in columns[name].chunks:
         yield start, chunk
         start += len(chunk)
-
-
-def _column(name: str, values: list[Any]) -> pa.Array:
-    try:
-        return pa.array(values)
-    except (ValueError, TypeError, OverflowError) as reason:
-        raise DataError(f"field {name!r} has values that do not go together: {reason}. Send one type.") from reason

@@ -5,17 +5,35 @@ tenth of a millisecond a column however short. Each function answers what Arrow'
 values are not of the plain kind it knows, and Arrow's way is taken.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import repeat
 from types import NoneType
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from polyrec.data.numbers import Numbers
 from polyrec.data.values import NULL, UNKNOWN, Values
+from polyrec.errors import DataError
 
 _WIDEST = 2**63
+
+
+class Plain:
+    """Columns of plain Python values; one becomes Arrow's when it is asked for as such."""
+
+    def __init__(self, columns: Mapping[str, list[Any]]) -> None:
+        self._columns = columns
+        self.column_names = list(columns)
+
+    def values(self, name: str) -> list[Any]:
+        """The values themselves."""
+        return self._columns[name]
+
+    def __getitem__(self, name: str) -> pa.ChunkedArray:
+        """The same as a column of a table."""
+        return pa.chunked_array([_column(name, self._columns[name])])
 
 
 def ids(values: Sequence[Any], known: Values) -> np.ndarray | None:
@@ -80,3 +98,10 @@ def places(values: Sequence[Any], scenarios: Values) -> np.ndarray | None:
     """Ids of scenario names that are texts; None where one is unknown or null, which is told elsewhere."""
     found = ids(values, scenarios)
     return None if found is None or (len(found) and int(found.min()) <= NULL) else found
+
+
+def _column(name: str, values: list[Any]) -> pa.Array:
+    try:
+        return pa.array(values)
+    except (ValueError, TypeError, OverflowError) as reason:
+        raise DataError(f"field {name!r} has values that do not go together: {reason}. Send one type.") from reason

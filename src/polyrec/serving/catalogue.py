@@ -1,13 +1,12 @@
 """Items that can be recommended, encoded once: a request then encodes its user alone."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import polars as pl
 import pyarrow as pa
-import torch
 
 from polyrec.batch import Batch, Field, Number
 from polyrec.data.encode import Encoder
@@ -34,22 +33,19 @@ class Catalogue:
             DataError: the schema names no item key, or the table lacks it or a feature of items.
         """
         schema = encoder.schema
-        key = schema.keys.item
-        if key is None:
-            raise DataError("the schema names no item key: [keys] item = COLUMN says which rows are of one item.")
-        names = _item_features(schema)
-        known = source.columns()
-        missing = [unknown("column", one, known, "among the items") for one in (key, *names) if one not in known]
-        if missing:
-            raise DataError(f"{missing[0]} Items need their key and every feature with side = 'item'.")
+        key, names = _check(schema, source.columns()), _item_features(schema)
         return cls.of(_latest(source, key, names), encoder)
 
     @classmethod
     def of(cls, items: pa.Table, encoder: Encoder) -> "Catalogue":
-        """A catalogue of a table with one row an item."""
+        """A catalogue of a table with one row an item.
+
+        Raises:
+            DataError: the schema names no item key, or the table lacks it or a feature of items.
+        """
         schema = encoder.schema
-        assert schema.keys.item is not None
-        keys = items[schema.keys.item].to_pylist()
+        _check(schema, items.column_names)
+        keys = items[str(schema.keys.item)].to_pylist()
         columns = {name: items[name] for name in _item_features(schema)}
         rows = len(keys)
         absent = {name: pa.nulls(rows) for name in encoder.columns(labels=False) if name not in columns}
@@ -59,15 +55,13 @@ class Catalogue:
     def __len__(self) -> int:
         return len(self.keys)
 
-    def beside(self, user: Batch, places: Int[Tensor, "N"] | None = None) -> Batch:
-        """One row for each of these items (the first 2,000 where none are named): items' columns, the rest the user's.
+    def beside(self, user: Batch, places: Int[Tensor, "N"]) -> Batch:
+        """One row for each of these items: items' columns, the rest the user's.
 
         Args:
             user: one row.
             places: of items in the catalogue.
         """
-        if places is None:
-            places = torch.arange(min(len(self), MOST))
         items, rows = self.batch.select(places), user.repeat(len(places))
         layout = user.layout
         rows.ids[:, _of_items(layout.categorical)] = items.ids[:, _of_items(layout.categorical)]
@@ -75,6 +69,19 @@ class Catalogue:
         sequences = {one.name: items.sequences[one.name] for one in layout.sequences if one.side == "item"}
         vectors = {one.name: items.vectors[one.name] for one in layout.vectors if one.side == "item"}
         return replace(rows, sequences={**rows.sequences, **sequences}, vectors={**rows.vectors, **vectors})
+
+
+def _check(schema: Schema, known: Iterable[str]) -> str:
+    """The item key, once it is known that every column of items is there."""
+    key, known = schema.keys.item, list(known)
+    if key is None:
+        raise DataError("the schema names no item key: [keys] item = COLUMN says which rows are of one item.")
+    missing = [
+        unknown("column", one, known, "among the items") for one in (key, *_item_features(schema)) if one not in known
+    ]
+    if missing:
+        raise DataError(f"{missing[0]} Items need their key and every feature with side = 'item'.")
+    return key
 
 
 def _item_features(schema: Schema) -> list[str]:

@@ -7,17 +7,21 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import torch
 
 from polyrec.batch import Batch
 from polyrec.data.files import Source
 from polyrec.errors import DataError, NotReadyError, unknown
+from polyrec.retrieval.hits import NOTHING
+from polyrec.retrieval.recommend import Recommender
 from polyrec.schema import ALL
 from polyrec.serving.catalogue import MOST, Catalogue, best
 from polyrec.serving.scorer import Scorer
 from polyrec.serving.wire import Recommended, RecommendResponse, Scalar, ScoreResponse, Wire
-from polyrec.shapes import Float, Tensor
+from polyrec.shapes import Float, Int, Tensor
 
+RETRIEVED = 200  # candidates that an index finds for one request
 Probabilities = Mapping[str, Float[Tensor, "B"]]  # by the wire's names
 
 
@@ -40,9 +44,18 @@ class Rank:
     keys: Sequence[Scalar] | None  # None: those of the catalogue
     weights: Mapping[str, float]
     k: int
+    scenario: str
 
 
 Work = Score | Rank
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Where a server finds items to recommend: a table of them, or a bundle of two towers with its index."""
+
+    items: tuple[Path, ...] = ()
+    index: Path | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,30 +64,29 @@ class Model:
 
     scorer: Scorer
     folder: Path
-    items: tuple[Path, ...] = ()
+    catalogue: Catalogue | None = None  # items that are ranked when a request names none
+    recommender: Recommender | None = None  # finds some of them
 
     @classmethod
-    def load(cls, folder: Path, items: tuple[Path, ...] = (), threads: int = 1) -> "Model":
+    def load(cls, folder: Path, sources: Sources | None = None, threads: int = 1) -> "Model":
         """Read a bundle, replay its golden rows, and encode its catalogue.
 
         Raises:
             BundleError: damaged, or scoring otherwise than when it was written.
+            NotReadyError: the bundle that retrieves has no index.
             DataError: the items lack a column that the bundle's schema needs.
         """
-        model = cls(Scorer.load(folder, threads), folder, items)
-        if items:
-            len(model.catalogue or ())
-        return model
+        sources, scorer = sources or Sources(), Scorer.load(folder, threads)
+        if sources.index is not None:
+            recommender = Recommender.load(sources.index)
+            return cls(scorer, folder, Catalogue.of(recommender.index.items, scorer.encoder), recommender)
+        catalogue = Catalogue.read(Source(sources.items), scorer.encoder) if sources.items else None
+        return cls(scorer, folder, catalogue)
 
     @cached_property
     def wire(self) -> Wire:
-        """Requests of this model's schema."""
-        return Wire(self.scorer.schema)
-
-    @cached_property
-    def catalogue(self) -> Catalogue | None:
-        """Items that are ranked when a request names none."""
-        return Catalogue.read(Source(self.items), self.scorer.encoder) if self.items else None
+        """Requests of this model's schema, and of who retrieves for it."""
+        return Wire(self.scorer.schema, () if self.recommender is None else self.recommender.bundle.schema.features)
 
     @property
     def identity(self) -> str:
@@ -100,13 +112,29 @@ class Model:
         weights = body.objective or {last: 1.0}
         if body.items is not None:
             columns = self.wire.beside(body.user, body.items, body.scenario)
-            return Rank(self, columns, len(body.items), self.wire.keys(body.items), weights, body.k)
+            return Rank(self, columns, len(body.items), self.wire.keys(body.items), weights, body.k, body.scenario)
         if self.catalogue is None:
             raise NotReadyError(
-                "no items to recommend: give candidates as items = [...], or start the server with --items FILE."
+                "no items to recommend: give candidates as items = [...], or start the server with --items or --index."
             )
         columns = self.wire.beside(body.user, [body.user], body.scenario)
-        return Rank(self, columns, min(len(self.catalogue), MOST), None, weights, body.k)
+        rows = min(len(self.catalogue), MOST if self.recommender is None else RETRIEVED)
+        return Rank(self, columns, rows, None, weights, body.k, body.scenario)
+
+    def candidates(self, columns: Mapping[str, list[Any]], scenario: str) -> tuple[Int[Tensor, "N"], str]:
+        """Rows of the catalogue that are worth ranking for a user, and how they were found.
+
+        Raises:
+            DataError: the index has no items of the scenario, or lacks a feature of the user.
+        """
+        assert self.catalogue is not None
+        if self.recommender is None:
+            few = len(self.catalogue) <= MOST
+            return torch.arange(min(len(self.catalogue), MOST)), "all" if few else "most frequent"
+        users = pa.table({name: pa.array(one) for name, one in columns.items()})
+        found = self.recommender.retrieve(users, scenario, RETRIEVED).places[0]
+        exact = self.recommender.index.shelves[scenario].retriever.is_exact
+        return found[found != NOTHING], "exact" if exact else "approximate"
 
 
 def answer(works: Sequence[Work]) -> list[Any]:
@@ -145,15 +173,14 @@ def _ranked(work: Rank) -> RecommendResponse:
     if keys is None:
         catalogue = model.catalogue
         assert catalogue is not None
-        keys, retrieval = catalogue.keys, "all" if len(catalogue) <= MOST else "most frequent"
-        batch = catalogue.beside(model.scorer.encoder.encode_columns(work.columns))
-        found = _named(model, batch)
+        places, retrieval = model.candidates(work.columns, work.scenario)
+        keys = [catalogue.keys[place] for place in places.tolist()]
+        found = _named(model, catalogue.beside(model.scorer.encoder.encode_columns(work.columns), places))
     else:
         found = _probabilities(model, work.columns)
     total = torch.stack([found[name] * weight for name, weight in work.weights.items()]).sum(0)
-    chosen = best(total, work.k)
     items = [
         Recommended(keys[place], float(total[place]), {name: float(one[place]) for name, one in found.items()})
-        for place in chosen.tolist()
+        for place in best(total, work.k).tolist()
     ]
-    return RecommendResponse(items, work.rows, retrieval, model.identity)
+    return RecommendResponse(items, len(keys), retrieval, model.identity)

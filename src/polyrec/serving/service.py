@@ -11,7 +11,7 @@ from polyrec.serving import model as models
 from polyrec.serving.batcher import Batcher
 from polyrec.serving.limits import Limits
 from polyrec.serving.metrics import Metrics
-from polyrec.serving.model import Model, Work
+from polyrec.serving.model import Model, Sources, Work
 from polyrec.serving.refusal import Refusal
 from polyrec.serving.wire import ReloadResponse
 
@@ -20,12 +20,13 @@ from polyrec.serving.wire import ReloadResponse
 class Settings:
     """What a server is started with.
 
-    `root`: the folder that /reload may read bundles from. `token`: what /reload asks for; without one it is shut.
+    `sources`: where it finds items to recommend. `root`: the folder that /reload may read bundles from. `token`: what
+    /reload asks for; without one it is shut.
     """
 
     bundle: Path
     root: Path
-    items: tuple[Path, ...] = ()
+    sources: Sources = field(default_factory=Sources)
     token: str | None = None
     threads: int = 1
     limits: Limits = field(default_factory=Limits)
@@ -40,7 +41,7 @@ class Service:
 
     def __init__(self, settings: Settings) -> None:
         self.settings, self.limits = settings, settings.limits
-        self.model = Model.load(settings.bundle, settings.items, settings.threads)
+        self.model = Model.load(settings.bundle, settings.sources, settings.threads)
         self.metrics = Metrics()
         self.batcher: Batcher[Work] = Batcher(models.answer, self.limits)
         self.ready = False
@@ -96,7 +97,7 @@ class Service:
         async with self._reloading:
             settings = self.settings
             try:
-                model = await asyncio.to_thread(Model.load, folder, settings.items, settings.threads)
+                model = await asyncio.to_thread(Model.load, folder, settings.sources, settings.threads)
             except (PolyrecError, OSError) as reason:
                 self.metrics.reloads["refused"] += 1
                 words = str(reason).replace(str(settings.root.resolve()), "ROOT")

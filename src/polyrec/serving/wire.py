@@ -7,7 +7,7 @@ from typing import Annotated, Any, TypeAlias
 import msgspec
 from msgspec import UNSET, Meta, Struct
 
-from polyrec.schema import Schema
+from polyrec.schema import Feature, Schema
 from polyrec.serving.refusal import Refusal
 
 Scalar: TypeAlias = bool | int | float | str | None
@@ -67,6 +67,10 @@ class Problem(Struct):
 class Wire:
     """Requests of one schema: each feature is a field of its own type, so that a mistake is told by its name.
 
+    Args:
+        schema: whose features a row has.
+        extra: other features that a row may have, for who retrieves candidates.
+
     Attributes:
         names: columns of a row, in the order of a row's values.
         score: the type of a body of /score.
@@ -83,11 +87,11 @@ class Wire:
         polyrec.serving.refusal.Refusal: rows[0].price: Expected `bool | int | float | null`, got `str`
     """
 
-    def __init__(self, schema: Schema) -> None:
+    def __init__(self, schema: Schema, extra: Sequence[Feature] = ()) -> None:
         self.schema = schema
         kinds: dict[str, Any] = {schema.keys.scenario: Scalar}
         kinds |= {} if schema.keys.item is None else {schema.keys.item: Scalar}
-        kinds |= {one.name: _KINDS[one.kind] for one in schema.features}
+        kinds |= {one.name: _KINDS[one.kind] for one in (*extra, *schema.features)}
         self.names = tuple(kinds)
         self._places = {name: f"f{place}" for place, name in enumerate(self.names)}
         row = self._row("Row", kinds, None)
