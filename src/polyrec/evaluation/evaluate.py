@@ -22,7 +22,7 @@ def evaluate(bundle: Bundle, source: Source, split: str = "given", truth: str | 
     """
     started = time.perf_counter()
     loader = Loader(source, bundle.encoder, batch_size=BATCH)
-    collected = collect.run(bundle.logits, loader.ordered())
+    collected = collect.run(bundle.logits, loader.ordered(), rows=source.rows())
     seconds = time.perf_counter() - started
     run = {
         "seconds": round(seconds, 3),
