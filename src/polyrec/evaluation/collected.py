@@ -69,11 +69,11 @@ class Collected:
         targets = sorted(self.targets)
         found = hashlib.sha256(repr((names, targets, len(self))).encode())
         for at in range(0, len(self), BLOCK):
-            found.update(places[self.scenario[at : at + BLOCK]])
-        found.update(np.ascontiguousarray(self.user, dtype=np.int64))
+            found.update(places[self.scenario[at : at + BLOCK]].data)
+        found.update(np.ascontiguousarray(self.user, dtype=np.int64).data)
         for target in targets:
-            found.update(np.packbits(self.inside[target]))
-            found.update(np.packbits(self.labels[target] & self.inside[target]))
+            found.update(np.packbits(self.inside[target]).data)
+            found.update(np.packbits(self.labels[target] & self.inside[target]).data)
         return found.hexdigest()
 
     def save(self, path: str | Path) -> Path:

@@ -89,7 +89,7 @@ class BinSums:
     def add(self, first: int, predicted: Float[np.ndarray, "B"], labels: Bool[np.ndarray, "B"]) -> np.ndarray:
         """Take in the rows from the one numbered `first` on; returns how many of them fell into each bin."""
         begin = np.clip(self.bounds - first, 0, len(labels))
-        rows = np.diff(begin)
+        rows: np.ndarray = np.diff(begin)
         some = rows > 0
         at = begin[:-1][some]
         self.predicted[some] += np.add.reduceat(predicted, at, dtype=np.float64)

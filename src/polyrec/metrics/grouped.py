@@ -82,7 +82,8 @@ def _of_users(key: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.n
     below = np.cumsum(rows - positives) - (rows - positives)  # negatives of the parts before, of all users
     below -= np.repeat(below[starts], np.diff(starts, append=len(user)))  # of this user
     won += positives * below
-    return user[starts], *(np.add.reduceat(one, starts) for one in (rows, positives, won))
+    rows, positives, won = (np.add.reduceat(one, starts) for one in (rows, positives, won))
+    return user[starts], rows, positives, won
 
 
 def _block(key: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
