@@ -1,20 +1,12 @@
 """How far long work has come, told to whoever asks; the library itself draws nothing."""
 
-from collections.abc import Callable, Iterable, Iterator
-from typing import Protocol, TypeVar
+from collections.abc import Callable, Iterable, Iterator, Sized
+from typing import TypeVar
 
 Progress = Callable[[str, int, int], None]  # what is done, how many of it, of how many
 
 
-class Rows(Protocol):
-    """Anything with a number of rows: a table, a batch."""
-
-    def __len__(self) -> int:
-        """How many rows it has."""
-        ...
-
-
-T = TypeVar("T", bound=Rows)
+T = TypeVar("T", bound=Sized)
 
 
 def told(progress: Progress | None, what: str, parts: Iterable[T], total: int) -> Iterator[T]:
