@@ -20,7 +20,7 @@ from polyrec.cli import (
     serve,
     simulate,
 )
-from polyrec.cli.stopping import stop_on_sigterm, stoppable
+from polyrec.cli.stopping import stoppable
 
 app = typer.Typer(
     add_completion=False,
@@ -32,7 +32,7 @@ app = typer.Typer(
 # In the order in which a newcomer meets them; their files import the library only when they run.
 for command in (demo, inspect, fit, evaluate, predict, index, retrieve, compare, export, serve, recipes, simulate):
     app.command(command.__name__.rpartition(".")[2], help=command.HELP, short_help=command.HELP.partition("\n")[0])(
-        stoppable(command.run)
+        command.run if command is serve else stoppable(command.run)  # a server stops in its own way
     )
 
 
@@ -50,7 +50,6 @@ def main() -> None:
 
     debug = "--debug" in sys.argv
     sys.argv = [sys.argv[0], *(one for one in sys.argv[1:] if one != "--debug")]
-    stop_on_sigterm()
     try:
         app(prog_name="polyrec")
     except PolyrecError as reason:

@@ -13,17 +13,13 @@ import typer
 CODE = 130  # what shells give for a command that Ctrl-C ended
 
 
-def stop_on_sigterm() -> None:
-    """Let SIGTERM end a command as Ctrl-C does, so that temporary files are removed."""
-    signal.signal(signal.SIGTERM, _interrupt)
-
-
 def stoppable(run: Callable[..., None]) -> Callable[..., None]:
     """The command, with words and exit code 130 when it is interrupted."""
     resumable = "resume" in signature(run).parameters
 
     @wraps(run)
     def wrapped(*arguments: Any, **options: Any) -> None:
+        signal.signal(signal.SIGTERM, _interrupt)  # else temporary files would stay
         try:
             run(*arguments, **options)
         except KeyboardInterrupt as reason:

@@ -73,6 +73,8 @@ def simulate(
         made.schema.write_text(schema(world).to_toml(), encoding="utf-8")
         metadata = {METADATA: json.dumps(description(world, preset, rows)).encode()}
         with _Writer(made.log, {}) as log, _Writer(made.truth, metadata) as truth, ThreadPoolExecutor(1) as aside:
+            # The thread is there before the first rows: an interrupt while it starts would leave it running.
+            aside.submit(int).result()
             done, writing = 0, None
             for log_block, truth_block in generate(world, rows, block):
                 if writing is not None:
