@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import torch
 
@@ -25,10 +26,12 @@ from polyrec.evaluation import collect
 from polyrec.evaluation.memory import peak_memory
 from polyrec.evaluation.report import Report
 from polyrec.recipes.assemble import assemble
+from polyrec.recipes.fit import fit
 from polyrec.recipes.prepare import Prepared, prepare
 from polyrec.training import Evaluation, Stage, train
 
 RECIPE, BATCH = "mmoe", 4096
+NO_DATA = DataConfig(schema="-", log=("-",))  # for parts that are built on rows prepared already
 
 
 def main() -> None:
@@ -42,12 +45,12 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     if options.times:
-        trained(prepared(options.log, options.times), options.threads)
+        fitted(options.log, options.times, options.threads)
         say(str(peak_memory()))
     elif options.against:
         ratios(options.log, options.against, options.threads, options.repeats)
     elif options.memory:
-        memory(options.log)
+        memory(options.log, options.threads)
     else:
         speeds(options.log, options.threads, options.repeats)
 
@@ -57,8 +60,8 @@ def say(text: str) -> None:
     sys.stdout.flush()
 
 
-def prepared(log: Path, times: int = 1) -> Prepared:
-    folder = Path("runs/speed")
+def data(folder: Path, log: Path, times: int = 1) -> DataConfig:
+    """The file so many times, split by time."""
     folder.mkdir(parents=True, exist_ok=True)
     schema = complete_journey.schema()
     path = folder / "schema.toml"
@@ -69,8 +72,11 @@ def prepared(log: Path, times: int = 1) -> Prepared:
         link.unlink(missing_ok=True)
         link.symlink_to(log.resolve())
         links.append(str(link))
-    split = Split(by="time", valid_from=39, test_from=41)
-    return prepare(DataConfig(schema=str(path), log=tuple(links), split=split))
+    return DataConfig(schema=str(path), log=tuple(links), split=Split(by="time", valid_from=39, test_from=41))
+
+
+def prepared(log: Path) -> Prepared:
+    return prepare(data(Path("runs/speed"), log))
 
 
 def loader(rows: Prepared, seed: int = 0) -> Loader:
@@ -79,8 +85,8 @@ def loader(rows: Prepared, seed: int = 0) -> Loader:
 
 def trained(rows: Prepared, threads: int, recipe: str = RECIPE) -> float:
     """Rows per second of one epoch from parquet to weights."""
-    data = DataConfig(schema="-", log=("-",))
-    parts = assemble(RunConfig(recipe, data, training={"epochs": 1, "threads": threads}), rows.encoder.layout)
+    run = RunConfig(recipe, NO_DATA, training={"epochs": 1, "threads": threads})
+    parts = assemble(run, rows.encoder.layout)
     history = train(
         Stage("train", parts.training),
         parts.model,
@@ -90,6 +96,18 @@ def trained(rows: Prepared, threads: int, recipe: str = RECIPE) -> float:
         lambda: Evaluation(None, {}),
     )
     return history.rows / history.seconds
+
+
+def fitted(log: Path, times: int, threads: int) -> None:
+    """The whole of `polyrec fit`, on a network so small that an epoch is soon over."""
+    with TemporaryDirectory() as folder:
+        run = RunConfig(
+            "pooled",
+            data(Path(folder) / "data", log, times),
+            model={"widths": (32,), "tower_widths": ()},
+            training={"epochs": 1, "evaluations": 1, "threads": threads},
+        )
+        fit(run, Path(folder) / "run")
 
 
 def counted(batches: Iterable[Batch]) -> float:
@@ -105,8 +123,7 @@ def speeds(log: Path, threads: int, repeats: int) -> None:
     say(f"encoding, parquet to shuffled batches: {middle(encoding):,.0f} rows/s")
     training = middle([trained(rows, threads) for _ in range(repeats)])
     say(f"training {RECIPE}, parquet to weights:  {training:,.0f} rows/s")
-    data = DataConfig(schema="-", log=("-",))
-    parts = assemble(RunConfig(RECIPE, data), rows.encoder.layout)
+    parts = assemble(RunConfig(RECIPE, NO_DATA), rows.encoder.layout)
     whole = []
     test = rows.splits.test
     assert test is not None
@@ -137,12 +154,12 @@ def middle(values: list[float]) -> float:
     return sorted(values)[len(values) // 2]
 
 
-def memory(log: Path) -> None:
+def memory(log: Path, threads: int) -> None:
     peaks = []
     for times in (1, 10):
-        command = [sys.executable, __file__, str(log), "--times", str(times)]
+        command = [sys.executable, __file__, str(log), "--times", str(times), "--threads", str(threads)]
         peaks.append(int(subprocess.run(command, check=True, capture_output=True, text=True).stdout))
-        say(f"peak memory of training on the file x {times}: {peaks[-1]} MB")
+        say(f"peak memory of `fit` on the file x {times}: {peaks[-1]} MB")
     say(f"ratio: {peaks[1] / peaks[0]:.3f}")
 
 

@@ -19,7 +19,8 @@
 Public signatures use jaxtyping: `Float[Tensor, "B I"]`.
 """
 
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
+from jaxtyping import Integer as Int  # unsigned ones too
 from torch import Tensor
 
 __all__ = ["Bool", "Float", "Int", "Tensor"]

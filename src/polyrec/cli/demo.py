@@ -18,12 +18,15 @@ def run(
     out: Annotated[Path, typer.Option("--out", help="The folder to write.")] = Path("demo"),
     quick: Annotated[bool, typer.Option("--quick", help="Fewer households, one epoch.")] = False,
     seed: Annotated[int, typer.Option("--seed", help="Of weights and shuffling.")] = 0,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the demo in --out.")] = False,
 ) -> None:
     """Show what polyrec does."""
     from polyrec.cli.files import log, show
+    from polyrec.cli.progress import bars
     from polyrec.recipes.demo import demo
 
-    done = demo(out, quick=quick, seed=seed, log=log)
+    with bars() as progress:
+        done = demo(out, quick=quick, seed=seed, resume=resume, log=log, progress=progress)
     show(done.text)
     log(
         f"\nreport:     {done.report}\ncomparison: {done.comparison}\nbundle:     {done.bundle}\n"

@@ -26,6 +26,7 @@ def run(
     from polyrec.artifact import Bundle
     from polyrec.atomic import write_text
     from polyrec.cli.files import check_output, log, show
+    from polyrec.cli.progress import bars
     from polyrec.data.files import Source, expand
     from polyrec.evaluation.evaluate import evaluate
     from polyrec.evaluation.gain import METRIC
@@ -35,7 +36,9 @@ def run(
     if out is not None:
         check_output(out, paths)
         check_output(out.with_suffix(".html"), paths)
-    report = evaluate(Bundle.load(bundle), Source(paths), truth=truth)
+    loaded = Bundle.load(bundle)
+    with bars() as progress:
+        report = evaluate(loaded, Source(paths), truth=truth, progress=progress)
     show(report.table())
     if truth is not None:
         show("\n" + report.table(METRIC).split("\n\n")[0])

@@ -21,6 +21,7 @@ def run(
 ) -> None:
     """Train, judge, and keep the model."""
     from polyrec.cli.files import log, show
+    from polyrec.cli.progress import bars
     from polyrec.config import RunConfig, read_setting
     from polyrec.evaluation.report import Report
     from polyrec.recipes.fit import fit
@@ -30,10 +31,7 @@ def run(
     given |= {"training.seed": seed} if seed is not None else {}
     config = RunConfig.load(file, given)
     folder = out or Path("runs") / config.recipe
-    try:
-        finished = fit(config, folder, resume=resume, log=log)
-    except KeyboardInterrupt as reason:
-        log(f"polyrec: interrupted: {reason or 'before the first step'}. Go on with this command and --resume.")
-        raise typer.Exit(130) from None
+    with bars() as progress:
+        finished = fit(config, folder, resume=resume, log=log, progress=progress)
     show(Report.load(finished.report).table())
     log(f"report: {finished.page}\nbundle: {finished.bundle}")

@@ -25,6 +25,7 @@ def run(
 
     from polyrec.atomic import write_text
     from polyrec.cli.files import check_output, log
+    from polyrec.cli.progress import bars
     from polyrec.data.files import expand
     from polyrec.data.inspection import inspect, render
     from polyrec.errors import ConfigError
@@ -35,7 +36,9 @@ def run(
         check_output(out, paths)
         if out.exists():
             raise ConfigError(f"--out {out} exists, and a schema is often written by hand. Remove it, or name another.")
-    found = inspect(paths, Schema.load(schema) if schema else None, sample=sample, seed=seed)
+    declared = Schema.load(schema) if schema else None
+    with bars() as progress:
+        found = inspect(paths, declared, sample=sample, seed=seed, progress=progress)
     render(found, Console())
     if out is not None:
         write_text(out, found.to_toml())

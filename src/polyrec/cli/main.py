@@ -20,6 +20,7 @@ from polyrec.cli import (
     serve,
     simulate,
 )
+from polyrec.cli.stopping import stoppable
 
 app = typer.Typer(
     add_completion=False,
@@ -31,7 +32,7 @@ app = typer.Typer(
 # In the order in which a newcomer meets them; their files import the library only when they run.
 for command in (demo, inspect, fit, evaluate, predict, index, retrieve, compare, export, serve, recipes, simulate):
     app.command(command.__name__.rpartition(".")[2], help=command.HELP, short_help=command.HELP.partition("\n")[0])(
-        command.run
+        command.run if command is serve else stoppable(command.run)  # a server stops in its own way
     )
 
 

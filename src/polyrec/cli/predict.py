@@ -18,10 +18,13 @@ def run(
 ) -> None:
     """Score files in blocks."""
     from polyrec.cli.files import check_output, log
+    from polyrec.cli.progress import bars
     from polyrec.data.files import Source, expand
     from polyrec.serving import Scorer
 
     paths = expand(data)
     check_output(out, paths)
-    rows = Scorer.load(bundle).predict(Source(paths), out)
+    scorer = Scorer.load(bundle)
+    with bars() as progress:
+        rows = scorer.predict(Source(paths), out, progress)
     log(f"{rows:,} rows scored into {out}")

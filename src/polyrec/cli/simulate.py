@@ -23,7 +23,9 @@ def run(
 ) -> None:
     """Write a world."""
     from polyrec.cli.files import log
+    from polyrec.cli.progress import bars
     from polyrec.data.simulate import simulate
 
-    paths = simulate(out, rows=rows, scenarios=scenarios, days=days, seed=seed, preset=preset)
+    with bars() as progress:
+        paths = simulate(out, rows=rows, scenarios=scenarios, days=days, seed=seed, preset=preset, progress=progress)
     log(f"log:    {paths.log}\nschema: {paths.schema}\ntruth:  {paths.truth}")

@@ -11,6 +11,7 @@ from polyrec.data.files import Source
 from polyrec.data.keys import read_keys
 from polyrec.data.numbers import DEFAULT_TRANSFORM, Tally, read_floats
 from polyrec.errors import DataError, unknown
+from polyrec.progress import Progress, told
 from polyrec.schema import Feature, Schema
 
 Add = Callable[[pa.Array], None]
@@ -26,8 +27,8 @@ class Findings:
     tallies: dict[str, Tally]
 
 
-def find(schema: Schema, source: Source) -> Findings:
-    """Read the features and the scenario of every row once.
+def find(schema: Schema, source: Source, progress: Progress | None = None) -> Findings:
+    """Read the features and the scenario of every row once; `progress` is told of them.
 
     Raises:
         DataError: no rows; a column is missing, of the wrong type or all null; a scenario is null or undeclared.
@@ -38,7 +39,7 @@ def find(schema: Schema, source: Source) -> Findings:
     gathered = {one.name: _gatherer(one) for one in schema.features}
     scenarios = Counted(f"scenario column {scenario!r}")
     rows = 0
-    for table in source.tables(names):
+    for table in told(progress, "reading training rows", source.tables(names), source.rows() if progress else 0):
         rows += table.num_rows
         for name, (_, add) in gathered.items():
             for chunk in table[name].chunks:

@@ -15,6 +15,7 @@ from polyrec.data.numbers import Numbers
 from polyrec.data.values import Values
 from polyrec.declare import parse
 from polyrec.errors import BundleError
+from polyrec.progress import Progress
 from polyrec.schema import Feature, Schema
 
 FORMAT = 1
@@ -44,13 +45,18 @@ class Vocabulary:
     rows: int
 
     @classmethod
-    def fit(cls, schema: Schema, source: Source) -> "Vocabulary":
+    def fit(cls, schema: Schema, source: Source, progress: Progress | None = None) -> "Vocabulary":
         """Read the rows once, in memory that grows with distinct values and not with rows.
+
+        Args:
+            schema: which columns, and what they mean.
+            source: the training rows.
+            progress: told how many rows are read.
 
         Raises:
             DataError: a column is missing, of the wrong type or all null; a scenario is null or not declared.
         """
-        found = find(schema, source)
+        found = find(schema, source, progress)
         values = {}
         for feature in _owners(schema):
             counted = found.counts[feature.name]

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from polyrec.atomic import whole_file
 from polyrec.errors import DataError
+from polyrec.metrics.ranked import BLOCK
 from polyrec.schema import Target
 from polyrec.shapes import Bool, Float, Int
 
@@ -61,17 +62,18 @@ class Collected:
 
         Neither the order in which scenarios or targets are declared nor scenarios without rows change it.
         """
-        present = np.unique(self.scenario[self.scenario >= 0])
-        names = sorted(self.scenarios[place] for place in present.tolist())
+        present = np.bincount(self.scenario + 1, minlength=len(self.scenarios) + 1)[1:]
+        names = sorted(name for name, rows in zip(self.scenarios, present.tolist(), strict=True) if rows)
         place_of = {name: place for place, name in enumerate(names)}
         places = np.array([*(place_of.get(name, -1) for name in self.scenarios), -1], dtype=np.int64)
         targets = sorted(self.targets)
         found = hashlib.sha256(repr((names, targets, len(self))).encode())
-        found.update(places[self.scenario].tobytes())
-        found.update(self.user.astype(np.int64, copy=False).tobytes())
+        for at in range(0, len(self), BLOCK):
+            found.update(places[self.scenario[at : at + BLOCK]].data)
+        found.update(np.ascontiguousarray(self.user, dtype=np.int64).data)
         for target in targets:
-            found.update(np.packbits(self.inside[target]).tobytes())
-            found.update(np.packbits(self.labels[target] & self.inside[target]).tobytes())
+            found.update(np.packbits(self.inside[target]).data)
+            found.update(np.packbits(self.labels[target] & self.inside[target]).data)
         return found.hexdigest()
 
     def save(self, path: str | Path) -> Path:

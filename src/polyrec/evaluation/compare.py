@@ -110,7 +110,7 @@ def _cells(
     defined, n, positives = 0, 0, 0
     for name, at in groups.cells(rows, target):
         labels = rows.labels[target][at]
-        counts = len(at), int(np.count_nonzero(labels))
+        counts = len(labels), int(np.count_nonzero(labels))
         found = _influences(metric, [run.logits[target][at] for run in runs], labels, groups.cluster[at], groups)
         yield name, counts, found
         if name != POOLED:

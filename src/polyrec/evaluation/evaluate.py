@@ -11,18 +11,31 @@ from polyrec.evaluation import collect
 from polyrec.evaluation.gain import gains
 from polyrec.evaluation.memory import peak_memory
 from polyrec.evaluation.report import Report
+from polyrec.progress import Progress, told
 
 BATCH = 2_048  # activations that stay in the cache
 
 
-def evaluate(bundle: Bundle, source: Source, split: str = "given", truth: str | Path | None = None) -> Report:
+def evaluate(
+    bundle: Bundle,
+    source: Source,
+    split: str = "given",
+    truth: str | Path | None = None,
+    progress: Progress | None = None,
+) -> Report:
     """Score every row of `source` and compare with its labels, cell by cell.
 
-    `truth`: the truth.parquet of a simulated log whose last rows these are; adds the metric `share_of_gain`.
+    Args:
+        bundle: the model.
+        source: rows with labels.
+        split: the name that the report gives them.
+        truth: the truth.parquet of a simulated log whose last rows these are; adds the metric `share_of_gain`.
+        progress: told how many rows are scored.
     """
     started = time.perf_counter()
-    loader = Loader(source, bundle.encoder, batch_size=BATCH)
-    collected = collect.run(bundle.logits, loader.ordered())
+    rows = source.rows()
+    batches = Loader(source, bundle.encoder, batch_size=BATCH).ordered()
+    collected = collect.run(bundle.logits, told(progress, "scoring rows", batches, rows), rows=rows)
     seconds = time.perf_counter() - started
     run = {
         "seconds": round(seconds, 3),

@@ -44,7 +44,7 @@ def gains(collected: Collected, truth: str | Path) -> tuple[Row, ...]:
             if mine.value is not None and theirs.value is not None:
                 value = share_of_gain(mine.value, 0.5, theirs.value)
                 note = "the truth ranks no better than chance" if value is None else None
-            counts = {"n": len(at), "positives": int(labels.sum())}
+            counts = {"n": len(labels), "positives": int(labels.sum())}
             rows.append(Row(name, target.task, target.space, METRIC, value, note=note, **counts))
     return tuple(rows)
 

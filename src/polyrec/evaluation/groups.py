@@ -8,10 +8,12 @@ import numpy as np
 from polyrec.batch import NO_USER
 from polyrec.evaluation.collected import Collected
 from polyrec.metrics import resample
+from polyrec.metrics.ranked import BLOCK
 from polyrec.schema import Target
 from polyrec.shapes import Int
 
 POOLED, MACRO = "*", "macro"
+Rows = np.ndarray | slice  # row numbers, a mask, or all of them
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -28,24 +30,48 @@ class Groups:
     @classmethod
     def of(cls, rows: Collected) -> "Groups":
         """Number the users, deal them into clusters, sort the rows by scenario."""
-        order = np.argsort(rows.scenario, kind="stable")
-        starts = np.searchsorted(rows.scenario[order], np.arange(len(rows.scenarios) + 1))
-        known = rows.user != NO_USER
-        names, codes = np.unique(rows.user[known], return_inverse=True)
-        user = np.full(len(rows), -1, dtype=np.int32)
-        if len(names) < 2 and known.all():  # one value that says nothing: each row stands for itself
-            names = names[:0]
-        else:
-            user[known] = codes
+        order, starts = _by_scenario(rows.scenario, len(rows.scenarios))
+        user, users = _numbered(rows.user)
+        if users < 2 and user.min(initial=0) >= 0:  # one value that says nothing: each row stands for itself
+            user[:], users = -1, 0
         cluster, count = resample.clusters(user)
-        cluster_of = np.zeros(len(names), dtype=np.int32)
-        cluster_of[user[user >= 0]] = cluster[user >= 0]
-        return cls(order, starts, user if len(names) else None, cluster, count, cluster_of)
+        cluster_of = np.zeros(users, dtype=np.int32)
+        for at in range(0, len(user), BLOCK):
+            known = user[at : at + BLOCK] >= 0
+            cluster_of[user[at : at + BLOCK][known]] = cluster[at : at + BLOCK][known]
+        return cls(order, starts, user if users else None, cluster, count, cluster_of)
 
-    def cells(self, rows: Collected, target: Target) -> Iterator[tuple[str, Int[np.ndarray, "K"]]]:
+    def cells(self, rows: Collected, target: Target) -> Iterator[tuple[str, Rows]]:
         """Each scenario's rows inside the target's space, then (`*`) those of all scenarios."""
         inside = rows.inside[target]
         for place, name in enumerate(rows.scenarios):
             found = self.order[self.starts[place] : self.starts[place + 1]]
             yield name, found[inside[found]]
-        yield POOLED, np.flatnonzero(inside)
+        yield POOLED, slice(None) if inside.all() else inside
+
+
+def _by_scenario(scenario: Int[np.ndarray, "B"], scenarios: int) -> tuple[Int[np.ndarray, "B"], Int[np.ndarray, "S1"]]:
+    """Row numbers by scenario, those of undeclared ones first, and where each scenario begins."""
+    small = np.int16 if scenarios < 2**15 else np.int32  # short integers are sorted by their digits
+    kind = np.int32 if len(scenario) < 2**31 else np.int64
+    order = np.argsort(scenario.astype(small, copy=False), kind="stable").astype(kind)
+    sizes = np.bincount(scenario[scenario >= 0], minlength=scenarios)
+    ends = len(scenario) - sizes.sum() + np.cumsum(sizes)
+    return order, np.concatenate([ends - sizes, [len(scenario)]])
+
+
+def _numbered(users: Int[np.ndarray, "B"]) -> tuple[Int[np.ndarray, "B"], int]:
+    """Each row's user as its place among the sorted users, -1 where there is none; and how many users there are."""
+    found, parts = np.full(len(users), -1, dtype=np.int32), []
+    for at in range(0, len(users), BLOCK):
+        block = users[at : at + BLOCK]
+        known = block != NO_USER
+        names, codes = np.unique(block[known], return_inverse=True)
+        found[at : at + BLOCK][known] = codes
+        parts.append(names)
+    every = np.unique(np.concatenate(parts)) if parts else np.zeros(0, np.int64)
+    for at, names in zip(range(0, len(users), BLOCK), parts, strict=True):
+        block = found[at : at + BLOCK]
+        known = block >= 0
+        block[known] = np.searchsorted(every, names)[block[known]]
+    return found, len(every)

@@ -7,7 +7,7 @@ import numpy as np
 
 from polyrec.metrics import interval, resample
 from polyrec.metrics.binary import entropy, losses, mean_loss
-from polyrec.metrics.calibration import Reliability, curve, edges, probabilities
+from polyrec.metrics.calibration import BinSums, Reliability, edges, probabilities
 from polyrec.metrics.estimate import Estimate, missing_class
 from polyrec.metrics.grouped import ByUser
 from polyrec.metrics.interval import Influence
@@ -40,19 +40,16 @@ def measure(ranked: Ranked, users: ByUser | None, user_clusters: np.ndarray, dra
         draws: the replicates, the same for every cell of a report.
     """
     rows, positives = len(ranked), ranked.positives
-    clusters = draws.clusters
-    predicted = probabilities(ranked.scores)
-    row_losses = losses(ranked.scores, ranked.labels)
-    bounds = edges(ranked)
-    reliability = curve(bounds, predicted, ranked.labels)
-    estimates = _point_estimates(ranked, predicted, row_losses, reliability)
+    sums = _Sums.of(ranked, draws.clusters)
+    reliability = sums.bins.curve()
+    estimates = _point_estimates(sums, rows, positives, reliability)
     replicates: dict[str, np.ndarray] = {}
-    if rows and np.isfinite(row_losses).all():
-        replicates = _replicates(ranked, predicted, row_losses, bounds, draws)
+    if rows and not sums.wrong:
+        replicates = _replicates(sums, ranked.counts(draws.clusters), draws)
         estimates |= _intervals(estimates, replicates)
     influence = None
     if not missing_class(rows, positives):
-        influence = interval.auc_influence(ranked, clusters)
+        influence = interval.auc_influence(ranked, draws.clusters)
         estimates["auc"] = interval.auc_estimate(influence, ranked)
     estimates["gauc"], drawn = _gauc(users, user_clusters, rows, draws)
     if drawn is not None:
@@ -60,21 +57,47 @@ def measure(ranked: Ranked, users: ByUser | None, user_clusters: np.ndarray, dra
     return Measured(rows, positives, estimates, replicates, influence, reliability)
 
 
-def _point_estimates(
-    ranked: Ranked, predicted: np.ndarray, row_losses: np.ndarray, reliability: Reliability
-) -> dict[str, Estimate]:
-    rows, positives = len(ranked), ranked.positives
+@dataclass(slots=True)
+class _Sums:
+    """Sums over a cell's rows, taken block after block."""
+
+    bins: BinSums
+    lost: np.ndarray  # loss by cluster
+    gap: np.ndarray  # predicted - observed by cluster and bin
+    loss: float = 0.0
+    wrong: int = 0  # rows that were given probability 0 or 1 and were wrong
+    predicted: float = 0.0
+
+    @classmethod
+    def of(cls, ranked: Ranked, clusters: int) -> "_Sums":
+        bounds = edges(ranked)
+        bins = len(bounds) - 1
+        sums = cls(BinSums(bounds), np.zeros(clusters), np.zeros(clusters * bins))
+        for block in ranked.blocks():
+            predicted = probabilities(block.scores)
+            row_losses = losses(block.scores, block.labels)
+            sizes = sums.bins.add(block.first, predicted, block.labels)
+            code = block.clusters * bins + np.repeat(np.arange(bins), sizes)
+            sums.gap += np.bincount(code, weights=predicted - block.labels, minlength=clusters * bins)
+            sums.lost += np.bincount(block.clusters, weights=row_losses, minlength=clusters)
+            sums.loss += float(row_losses.sum(dtype=np.float64))
+            sums.wrong += int(np.isinf(row_losses).sum())
+            sums.predicted += float(predicted.sum(dtype=np.float64))
+        return sums
+
+
+def _point_estimates(sums: _Sums, rows: int, positives: int, reliability: Reliability) -> dict[str, Estimate]:
     why = missing_class(rows, positives)
     if not rows:
         return dict.fromkeys(METRICS, Estimate.undefined(why))
-    loss = mean_loss(row_losses)
+    loss = mean_loss(sums.loss, rows, sums.wrong)
     ratio = ne = Estimate.undefined(why if why == "no positives" else f"{why}: the observed rate has no entropy")
     if why == "no positives":
         ne = Estimate.undefined("no positives: the observed rate has no entropy")
     if not why:
         ne = loss if loss.value is None else Estimate.of(loss.value / float(entropy(np.array(positives / rows))))
     if positives:
-        ratio = Estimate.of(float(predicted.sum(dtype=np.float64)) / positives)
+        ratio = Estimate.of(sums.predicted / positives)
     return {
         "auc": Estimate.undefined(why),
         "gauc": Estimate.undefined(why),
@@ -85,18 +108,11 @@ def _point_estimates(
     }
 
 
-def _replicates(
-    ranked: Ranked, predicted: np.ndarray, row_losses: np.ndarray, bounds: np.ndarray, draws: Resample
-) -> dict[str, np.ndarray]:
+def _replicates(sums: _Sums, counts: np.ndarray, draws: Resample) -> dict[str, np.ndarray]:
     """Each metric in every replicate, and as `noise` the ECE that resampling alone gives to a calibrated model."""
-    clusters, bins = draws.clusters, len(bounds) - 1
-    bin_of = np.repeat(np.arange(bins, dtype=np.int32), np.diff(bounds))
-    code = ranked.clusters * np.int32(bins) + bin_of
-    gap = np.bincount(code, weights=predicted - ranked.labels, minlength=clusters * bins).reshape(clusters, bins)
-    n = np.bincount(ranked.clusters, minlength=clusters)
-    positives = np.bincount(ranked.clusters[ranked.labels], minlength=clusters)
-    loss = np.bincount(ranked.clusters, weights=row_losses, minlength=clusters)
-    drawn = draws.sums(np.column_stack([n, positives, loss, gap]))
+    gap = sums.gap.reshape(draws.clusters, -1)
+    n, positives = counts.sum(axis=0), counts[0]
+    drawn = draws.sums(np.column_stack([n, positives, sums.lost, gap]))
     rows, happened, lost, gaps = drawn[:, 0], drawn[:, 1], drawn[:, 2], drawn[:, 3:]
     with np.errstate(divide="ignore", invalid="ignore"):
         return {
@@ -104,7 +120,7 @@ def _replicates(
             "ne": lost / rows / entropy(happened / rows),
             "pcoc": 1 + gaps.sum(axis=1) / happened,
             "ece": np.abs(gaps).sum(axis=1) / rows,
-            "noise": np.abs(gaps / rows[:, None] - gap.sum(axis=0) / len(ranked)).sum(axis=1),
+            "noise": np.abs(gaps / rows[:, None] - gap.sum(axis=0) / n.sum()).sum(axis=1),
         }
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from polyrec.errors import DataError
 from polyrec.evaluation.collected import Collected
-from polyrec.evaluation.groups import MACRO, POOLED, Groups
+from polyrec.evaluation.groups import MACRO, POOLED, Groups, Rows
 from polyrec.evaluation.measure import METRICS, Measured, ece_bounds, measure
 from polyrec.evaluation.rows import Row
 from polyrec.metrics import interval, resample
@@ -65,14 +65,16 @@ def refuse_nan(collected: Collected) -> None:
             )
 
 
-def _cell(collected: Collected, target: Target, at: np.ndarray, groups: Groups, draws: Resample) -> Measured:
-    scores, labels = collected.logits[target][at], collected.labels[target][at]
+def _cell(collected: Collected, target: Target, at: Rows, groups: Groups, draws: Resample) -> Measured:
+    logits, labels = collected.logits[target], collected.labels[target]
     users = None
     if groups.user is not None:
         user = groups.user[at]
-        known = slice(None) if (user >= 0).all() else user >= 0
-        users = by_user(scores[known], labels[known], user[known])
-    return measure(rank(scores, labels, groups.cluster[at]), users, groups.cluster_of, draws)
+        known = slice(None) if user.min(initial=0) >= 0 else user >= 0
+        user = user[known]
+        users = by_user(logits[at][known], labels[at][known], user)
+        del user, known  # memory for the next step
+    return measure(rank(logits[at], labels[at], groups.cluster[at]), users, groups.cluster_of, draws)
 
 
 def _rows(name: str, target: Target, estimates: Mapping[str, Estimate], n: int, positives: int) -> list[Row]:

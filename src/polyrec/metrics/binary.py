@@ -1,7 +1,5 @@
 """Metrics of one set of rows with binary labels: AUC, log-loss, normalised entropy."""
 
-import math
-
 import numpy as np
 
 from polyrec.metrics.estimate import Estimate, missing_class
@@ -77,16 +75,15 @@ def log_loss(logits: Float[np.ndarray, "B"], labels: Bool[np.ndarray, "B"]) -> E
     check(logits, labels)
     if not len(logits):
         return Estimate.undefined("no rows")
-    return mean_loss(losses(logits, labels))
+    row_losses = losses(logits, labels)
+    return mean_loss(float(row_losses.sum(dtype=np.float64)), len(logits), int(np.isinf(row_losses).sum()))
 
 
-def mean_loss(row_losses: Float[np.ndarray, "B"]) -> Estimate:
-    """The mean, undefined where a row was certain and wrong."""
-    value = float(row_losses.mean(dtype=np.float64))
-    if math.isinf(value):
-        wrong = int(np.isinf(row_losses).sum())
+def mean_loss(total: float, rows: int, wrong: int) -> Estimate:
+    """The mean of so many rows, undefined where `wrong` of them were certain and wrong."""
+    if wrong:
         return Estimate.undefined(f"infinite: {wrong:,} rows were given probability 0 or 1 and were wrong")
-    return Estimate.of(value)
+    return Estimate.of(total / rows)
 
 
 def entropy(rate: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:

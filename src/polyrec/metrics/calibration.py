@@ -53,10 +53,13 @@ def edges(ranked: Ranked, bins: int = BINS) -> Int[np.ndarray, "K1"]:
     rows = len(ranked)
     if not rows:
         return np.zeros(1, dtype=np.int64)
-    begin, end = ranked.starts[:-1], ranked.starts[1:]
-    bin_of = (begin + end - 1) * bins // (2 * rows)
-    first = np.flatnonzero(bin_of[1:] != bin_of[:-1]) + 1
-    return np.concatenate([[0], begin[first], [rows]])
+    found, before = [0], 0
+    for block in ranked.blocks():
+        begin, end = block.first + block.starts[:-1], block.first + block.starts[1:]
+        bin_of = (begin + end - 1) * bins // (2 * rows)
+        found += begin[np.diff(bin_of, prepend=before if block.first else bin_of[0]) != 0].tolist()
+        before = bin_of[-1]
+    return np.array([*found, rows])
 
 
 def reliability(logits: Float[np.ndarray, "B"], labels: Bool[np.ndarray, "B"], bins: int = BINS) -> Reliability:
@@ -66,22 +69,37 @@ def reliability(logits: Float[np.ndarray, "B"], labels: Bool[np.ndarray, "B"], b
         DataError: NaN among the logits, unequal lengths, labels that are not bool.
     """
     ranked = rank(logits, labels)
-    return curve(edges(ranked, bins), probabilities(ranked.scores), ranked.labels)
+    sums = BinSums(edges(ranked, bins))
+    for block in ranked.blocks():
+        sums.add(block.first, probabilities(block.scores), block.labels)
+    return sums.curve()
 
 
-def curve(
-    bounds: Int[np.ndarray, "K1"], predicted: Float[np.ndarray, "B"], labels: Bool[np.ndarray, "B"]
-) -> Reliability:
-    """The reliability curve of rows that lie bin after bin."""
-    rows = np.diff(bounds)
-    if not len(rows):
-        none = np.zeros(0)
-        return Reliability(none, none, rows)
-    return Reliability(
-        predicted=np.add.reduceat(predicted, bounds[:-1], dtype=np.float64) / rows,
-        observed=np.add.reduceat(labels, bounds[:-1], dtype=np.float64) / rows,
-        rows=rows,
-    )
+class BinSums:
+    """What a reliability curve is made of, from ranked rows block after block.
+
+    Args:
+        bounds: where bins begin, and the number of rows at the end; see `edges`.
+    """
+
+    def __init__(self, bounds: Int[np.ndarray, "K1"]) -> None:
+        self.bounds = bounds
+        self.predicted, self.observed = np.zeros(len(bounds) - 1), np.zeros(len(bounds) - 1)
+
+    def add(self, first: int, predicted: Float[np.ndarray, "B"], labels: Bool[np.ndarray, "B"]) -> np.ndarray:
+        """Take in the rows from the one numbered `first` on; returns how many of them fell into each bin."""
+        begin = np.clip(self.bounds - first, 0, len(labels))
+        rows: np.ndarray = np.diff(begin)
+        some = rows > 0
+        at = begin[:-1][some]
+        self.predicted[some] += np.add.reduceat(predicted, at, dtype=np.float64)
+        self.observed[some] += np.add.reduceat(labels, at, dtype=np.float64)
+        return rows
+
+    def curve(self) -> Reliability:
+        """The curve of all rows taken in."""
+        rows = np.diff(self.bounds)
+        return Reliability(self.predicted / rows, self.observed / rows, rows)
 
 
 def ece(logits: Float[np.ndarray, "B"], labels: Bool[np.ndarray, "B"], bins: int = BINS) -> Estimate:

@@ -6,7 +6,7 @@ import numpy as np
 
 from polyrec.metrics.binary import tied_pairs
 from polyrec.metrics.estimate import Estimate
-from polyrec.metrics.ranked import check, check_codes, ordered_bits
+from polyrec.metrics.ranked import BLOCK, check, check_codes, packed
 from polyrec.shapes import Bool, Float, Int
 
 
@@ -50,32 +50,55 @@ def by_user(scores: Float[np.ndarray, "B"], labels: Bool[np.ndarray, "B"], users
     if not len(scores):
         none = np.zeros(0, dtype=np.int64)
         return ByUser(none, none.astype(np.float64), none, 0, 0)
-    key: np.ndarray = users.astype(np.uint64)
-    key <<= np.uint64(32)
-    key |= ordered_bits(scores)
-    key <<= np.uint64(1)
-    key |= labels
+    key = np.empty(len(scores), dtype=np.uint64)
+    for at in range(0, len(key), BLOCK):
+        part = slice(at, at + BLOCK)
+        key[part] = users[part].astype(np.uint64) << np.uint64(33) | packed(scores[part], labels[part])
     key.sort()
-    user = (key >> np.uint64(33)).astype(np.int32)
-    starts = np.concatenate([[0], np.flatnonzero(user[1:] != user[:-1]) + 1])
-    positive = (key & np.uint64(1)).astype(bool)
-    rows = np.diff(np.append(starts, len(key)))
-    positives = np.add.reduceat(positive, starts, dtype=np.int64)
+    user, rows, positives, won = _of_users(key)
     negatives = rows - positives
-    below = np.cumsum(~positive, dtype=np.int64)  # negatives up to each row, of all users
-    before = below[starts] - ~positive[starts]
-    won = np.add.reduceat(np.where(positive, below, 0), starts) - positives * before
-    last, pairs = tied_pairs(key)
-    place = np.searchsorted(starts, last, side="right") - 1
-    won = won - np.bincount(place, weights=pairs, minlength=len(starts)) / 2
     both = (positives > 0) & (negatives > 0)
     return ByUser(
-        users=user[starts][both],
+        users=user[both],
         aucs=won[both] / (positives * negatives)[both],
         rows=rows[both],
         skipped_users=int(np.count_nonzero(~both)),
         skipped_rows=int(rows[~both].sum()),
     )
+
+
+def _of_users(key: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Each user's code, rows, positives and pairs won, from sorted keys, a block at a time."""
+    found: list[tuple[np.ndarray, ...]] = []
+    first = 0
+    while first < len(key):
+        last = min(first + BLOCK, len(key))
+        if last < len(key):  # equal scores of a user stay together
+            last = int(np.searchsorted(key, key[last - 1] | np.uint64(1), side="right"))
+        found.append(_block(key[first:last]))
+        first = last
+    user, rows, positives, won = (np.concatenate(column) for column in zip(*found, strict=True))
+    starts = np.flatnonzero(np.diff(user, prepend=-1))
+    below = np.cumsum(rows - positives) - (rows - positives)  # negatives of the parts before, of all users
+    below -= np.repeat(below[starts], np.diff(starts, append=len(user)))  # of this user
+    won += positives * below
+    rows, positives, won = (np.add.reduceat(one, starts) for one in (rows, positives, won))
+    return user[starts], rows, positives, won
+
+
+def _block(key: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """The same of some rows: a user's pairs within them."""
+    user = (key >> np.uint64(33)).astype(np.int32)
+    starts = np.flatnonzero(np.diff(user, prepend=-1))
+    positive = (key & np.uint64(1)).astype(bool)
+    rows = np.diff(starts, append=len(key))
+    positives = np.add.reduceat(positive, starts, dtype=np.int64)
+    below = np.cumsum(~positive, dtype=np.int64)  # negatives up to each row, of all users
+    before = below[starts] - ~positive[starts]
+    won = np.add.reduceat(np.where(positive, below, 0), starts) - positives * before
+    last, pairs = tied_pairs(key)
+    place = np.searchsorted(starts, last, side="right") - 1
+    return user[starts], rows, positives, won - np.bincount(place, weights=pairs, minlength=len(starts)) / 2
 
 
 def gauc(scores: Float[np.ndarray, "B"], labels: Bool[np.ndarray, "B"], users: Int[np.ndarray, "B"]) -> Estimate:

@@ -1,13 +1,14 @@
 """Intervals that know that rows of one user are alike: AUC by structural components, summed per cluster."""
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from polyrec.metrics import student
 from polyrec.metrics.estimate import Estimate, missing_class
-from polyrec.metrics.ranked import Ranked, rank, sums
+from polyrec.metrics.ranked import BLOCK, Block, Ranked, rank
 from polyrec.shapes import Bool, Float, Int
 
 LEVEL = 0.95
@@ -58,21 +59,29 @@ def auc_influence(ranked: Ranked, clusters: int) -> Influence:
     """
     rows, positives = len(ranked), ranked.positives
     negatives = rows - positives
-    upto = np.concatenate([[0], np.cumsum(ranked.labels, dtype=np.int64)])[ranked.starts]
-    below_and_tied = upto[:-1] + upto[1:]  # twice the positives below each group's middle
-    share = (ranked.starts[:-1] + ranked.starts[1:] - below_and_tied) / (2 * negatives)  # of negatives beaten
-    value = float(np.diff(upto) @ share) / positives
-    beaten = np.repeat(share - value, ranked.sizes) / positives
-    beat = np.repeat(1 - below_and_tied / (2 * positives) - value, ranked.sizes) / negatives
-    code = ranked.clusters + np.where(ranked.labels, 0, clusters).astype(ranked.clusters.dtype)
-    both = np.bincount(code, weights=np.where(ranked.labels, beaten, beat), minlength=2 * clusters)
-    held = np.bincount(code, minlength=2 * clusters).reshape(2, clusters) > 0
-    with_positive, with_negative = (int(one) for one in held.sum(axis=1))
+    value = sum(float(np.diff(upto) @ share) for _, upto, share in _shares(ranked, negatives)) / positives
+    both = np.zeros(2 * clusters)
+    for block, upto, share in _shares(ranked, negatives, max(BLOCK, clusters)):
+        beaten = np.repeat(share - value, block.sizes) / positives
+        beat = np.repeat(1 - (upto[:-1] + upto[1:]) / (2 * positives) - value, block.sizes) / negatives
+        code = block.clusters + np.where(block.labels, 0, clusters)
+        both += np.bincount(code, weights=np.where(block.labels, beaten, beat), minlength=2 * clusters)
+    with_positive, with_negative = np.count_nonzero(ranked.counts(clusters), axis=1).tolist()
     if with_positive < 2 or with_negative < 2:
         few = "positives" if with_positive < 2 else "negatives"
         return Influence(value, np.zeros(clusters), f"no interval: all {few} are one user's or one row")
     wider = np.sqrt([with_positive / (with_positive - 1), with_negative / (with_negative - 1)])
     return Influence(value, wider @ both.reshape(2, clusters))
+
+
+def _shares(ranked: Ranked, negatives: int, least: int = BLOCK) -> Iterator[tuple[Block, np.ndarray, np.ndarray]]:
+    """Blocks with the positives up to each group's start (and end), and the share of negatives each group beats."""
+    before = 0
+    for block in ranked.blocks(least):
+        upto = before + np.concatenate([[0], np.cumsum(block.labels, dtype=np.int64)])[block.starts]
+        before = int(upto[-1])
+        rows = block.starts[:-1] + block.starts[1:] + 2 * block.first
+        yield block, upto, (rows - upto[:-1] - upto[1:]) / (2 * negatives)
 
 
 def auc(
@@ -115,7 +124,7 @@ def auc_estimate(found: Influence, ranked: Ranked, level: float = LEVEL) -> Esti
     if found.note:
         return Estimate.of(found.value, note=found.note)
     if found.value in (0.0, 1.0):
-        return _perfect(found.value, ranked, level)
+        return _perfect(found.value, ranked, len(found.parts), level)
     return Estimate.of(found.value, *within_unit(found, level))
 
 
@@ -127,10 +136,10 @@ def within_unit(found: Influence, level: float = LEVEL) -> tuple[float, float]:
     return _sigmoid(middle - half), _sigmoid(middle + half)
 
 
-def _perfect(value: float, ranked: Ranked, level: float) -> Estimate:
+def _perfect(value: float, ranked: Ranked, clusters: int, level: float) -> Estimate:
     """A perfect ranking has no spread to estimate from. Of k independent pairs, all won: AUC^k bounds the chance."""
-    held = sums(ranked.clusters, int(ranked.clusters.max()) + 1, [ranked.labels, ~ranked.labels]) > 0
-    pairs = max(1, min(*(int(one) for one in held.sum(axis=0)), int(held.any(axis=1).sum()) // 2))
+    held = ranked.counts(clusters) > 0
+    pairs = max(1, min(*held.sum(axis=1).tolist(), int(held.any(axis=0).sum()) // 2))
     bound = ((1 - level) / 2) ** (1 / pairs)
     low, high = (bound, 1.0) if value == 1.0 else (0.0, 1 - bound)
     return Estimate.of(value, low, high, f"interval from {pairs:,} independent pairs, all of one outcome")

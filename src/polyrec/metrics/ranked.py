@@ -5,8 +5,9 @@ cluster. Sorting the packed integers is several times faster than sorting indice
 label along.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from polyrec.errors import DataError
 from polyrec.shapes import Bool, Float, Int
 
 CLUSTERS = 2**31  # codes that fit beside a score and a label
+BLOCK = 2**18  # rows whose columns are made at a time: they stay in the cache, and memory does not grow with rows
 _SIGN = np.int32(-(2**31))
 
 
@@ -83,30 +85,65 @@ def packed(scores: Float[np.ndarray, "B"], labels: Bool[np.ndarray, "B"]) -> Int
     return key
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Ranked:
-    """Rows by rising score; among equal scores, negatives first.
+class Block(NamedTuple):
+    """Consecutive rows of a ranking, groups of equal scores whole.
 
-    `starts` has the first row of each group of equal scores, and the number of rows at its end.
+    `first`: the place of its first row among all. `starts` has the first row (in the block) of each group of equal
+    scores, and the number of rows at its end.
     """
 
+    first: int
     scores: Float[np.ndarray, "B"]
     labels: Bool[np.ndarray, "B"]
     clusters: Int[np.ndarray, "B"]
     starts: Int[np.ndarray, "K1"]
 
-    def __len__(self) -> int:
-        return len(self.scores)
-
-    @property
-    def positives(self) -> int:
-        """Rows with a positive label."""
-        return int(np.count_nonzero(self.labels))
-
     @property
     def sizes(self) -> Int[np.ndarray, "K"]:
         """Rows in each group of equal scores."""
         return np.diff(self.starts)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Ranked:
+    """Rows by rising score; among equal scores, negatives first. Eight bytes a row: `blocks` gives their columns."""
+
+    key: Int[np.ndarray, "B"]  # uint64: the score's bits, the label, the cluster
+    positives: int
+
+    def __len__(self) -> int:
+        return len(self.key)
+
+    def blocks(self, least: int = BLOCK) -> Iterator[Block]:
+        """The rows in order, at least so many at a time, so that what is made of them stays small."""
+        first = 0
+        while first < len(self.key):
+            last = min(first + least, len(self.key))
+            if last < len(self.key):
+                after = (int(self.key[last - 1]) >> 32) + 1
+                last = int(np.searchsorted(self.key, np.uint64(after << 32)))
+            yield _block(first, self.key[first:last])
+            first = last
+
+    def counts(self, clusters: int) -> Int[np.ndarray, "2 C"]:
+        """Positive and negative rows of each cluster."""
+        found = np.zeros(2 * clusters, dtype=np.int64)
+        for block in self.blocks(max(BLOCK, clusters)):
+            found += np.bincount(block.clusters + np.where(block.labels, 0, clusters), minlength=2 * clusters)
+        return found.reshape(2, clusters)
+
+
+def _block(first: int, key: np.ndarray) -> Block:
+    bits = (key >> np.uint64(32)).astype(np.uint32)
+    low = key.astype(np.uint32)
+    changes = np.flatnonzero(bits[1:] != bits[:-1])
+    return Block(
+        first=first,
+        scores=scores_of(bits),
+        labels=(low >> np.uint32(31)).astype(bool),
+        clusters=(low & np.uint32(CLUSTERS - 1)).astype(np.int64),
+        starts=np.concatenate([[0], changes + 1, [len(bits)]]),
+    )
 
 
 def rank(
@@ -119,30 +156,20 @@ def rank(
 
     Example:
         >>> ranked = rank(np.array([2.0, 1.0, 2.0]), np.array([True, True, False]), np.array([7, 8, 9]))
-        >>> ranked.clusters.tolist(), ranked.labels.tolist(), ranked.starts.tolist()
+        >>> block = next(ranked.blocks())
+        >>> block.clusters.tolist(), block.labels.tolist(), block.starts.tolist()
         ([8, 9, 7], [True, False, True], [0, 1, 3])
     """
     check(scores, labels)
-    key: np.ndarray = ordered_bits(scores).astype(np.uint64)
-    key <<= np.uint64(1)
-    key |= labels
-    key <<= np.uint64(31)
     if clusters is not None:
         check_codes("clusters", clusters, len(scores))
-        key |= clusters.astype(np.uint64)
+    key = np.empty(len(scores), dtype=np.uint64)
+    for at in range(0, len(key), BLOCK):
+        part = slice(at, at + BLOCK)
+        low = packed(scores[part], labels[part])
+        low <<= np.uint64(31)
+        if clusters is not None:
+            low |= clusters[part].astype(np.uint64)
+        key[part] = low
     key.sort()
-    bits = (key >> np.uint64(32)).astype(np.uint32)
-    low = key.astype(np.uint32)
-    starts = np.concatenate([[0], np.flatnonzero(bits[1:] != bits[:-1]) + 1, [len(bits)]]) if len(bits) else np.zeros(1)
-    return Ranked(
-        scores=scores_of(bits),
-        labels=(low >> np.uint32(31)).astype(bool),
-        clusters=(low & np.uint32(CLUSTERS - 1)).astype(np.int32),
-        starts=starts.astype(np.int64),
-    )
-
-
-def sums(codes: Int[np.ndarray, "B"], count: int, columns: Sequence[np.ndarray | None]) -> Float[np.ndarray, "C K"]:
-    """Each column summed by code; None counts rows."""
-    found = [np.bincount(codes, weights=one, minlength=count) for one in columns]
-    return np.stack(found, axis=1).astype(np.float64, copy=False) if found else np.zeros((count, 0))
+    return Ranked(key, int(np.count_nonzero(labels)))

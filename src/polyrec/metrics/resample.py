@@ -6,6 +6,7 @@ import numpy as np
 
 from polyrec.errors import DataError
 from polyrec.metrics.interval import LEVEL
+from polyrec.metrics.ranked import BLOCK
 from polyrec.shapes import Float, Int
 
 REPLICATES = 400
@@ -25,16 +26,18 @@ def clusters(users: Int[np.ndarray, "B"], limit: int = LIMIT) -> tuple[Int[np.nd
 
     Example:
         >>> clusters(np.array([0, 1, 0, -1]))
-        (array([0, 1, 0, 2], dtype=int32), 3)
+        (array([0, 1, 0, 2], dtype=int16), 3)
     """
-    codes = users.astype(np.int64, copy=True)
-    unknown = codes < 0
-    count = int(codes.max(initial=-1)) + 1
-    alone = int(np.count_nonzero(unknown))
-    codes[unknown] = count + np.arange(alone)
-    if count + alone <= limit:
-        return codes.astype(np.int32), count + alone
-    return (_mixed(codes) % np.uint64(limit)).astype(np.int32), limit
+    named, count = int(users.max(initial=-1)) + 1, int(users.max(initial=-1)) + 1
+    found = np.empty(len(users), dtype=np.int16 if limit < 2**15 else np.int32)
+    dealt = named + int(np.count_nonzero(users < 0)) > limit
+    for at in range(0, len(users), BLOCK):
+        codes = users[at : at + BLOCK].astype(np.int64)
+        alone = np.flatnonzero(codes < 0)
+        codes[alone] = count + np.arange(len(alone))
+        count += len(alone)
+        found[at : at + BLOCK] = _mixed(codes) % np.uint64(limit) if dealt else codes
+    return found, limit if dealt else count
 
 
 def _mixed(codes: Int[np.ndarray, "B"]) -> Int[np.ndarray, "B"]:

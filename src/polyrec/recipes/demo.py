@@ -1,5 +1,6 @@
 """The main job on real data, end to end: log, recipes, comparison, report, a bundle that scores."""
 
+import json
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -13,6 +14,7 @@ from polyrec.errors import ConfigError
 from polyrec.evaluation.html import render_overview
 from polyrec.evaluation.report import Report
 from polyrec.evaluation.text import aligned
+from polyrec.progress import Progress
 from polyrec.recipes.comparison import compare_folders, page, words
 from polyrec.recipes.fit import fit
 from polyrec.recipes.folder import RunFolder
@@ -37,29 +39,71 @@ class Demo:
     bundle: Path
 
 
-def demo(out: str | Path, *, quick: bool = False, seed: int = 0, log: Log) -> Demo:
+def demo(
+    out: str | Path,
+    *,
+    quick: bool = False,
+    seed: int = 0,
+    resume: bool = False,
+    log: Log,
+    progress: Progress | None = None,
+) -> Demo:
     """Train the recipes on Complete Journey, compare them, and keep the best on validation as a bundle.
+
+    Args:
+        out: a folder that is new or empty, or holds this very demo when `resume` is set.
+        quick: fewer households, one epoch.
+        seed: of weights and shuffling.
+        resume: go on where an earlier attempt was stopped.
+        log: told what is done, a line at a time.
+        progress: told how many visits and rows are done.
 
     Raises:
         NotReadyError: the package with the data is not installed.
-        ConfigError: `out` holds something already.
+        ConfigError: `out` holds something already, or another demo than this one.
     """
     out = Path(out)
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise ConfigError(f"--out {out} is not empty: nothing is overwritten. Remove it, or name another folder.")
-    log("building the impression log from the Complete Journey tables (real patterns, possibly perturbed)")
-    source = complete_journey.build(out / "log.parquet", households=0.04 if quick else 0.3)
+    _claim(out, {"quick": quick, "seed": seed}, resume)
+    source = out / "log.parquet"
+    if not source.exists():
+        log("building the impression log from the Complete Journey tables (real patterns, possibly perturbed)")
+        complete_journey.build(source, households=0.04 if quick else 0.3, progress=progress)
     schema = write_text(out / "schema.toml", complete_journey.schema().to_toml())
     data = DataConfig(schema=str(schema), log=(str(source),), split=SPLIT)
-    prepared = prepare(data)
+    prepared = prepare(data, progress=progress)
     for note in prepared.splits.notes:
         log(f"  {note}")
     folders = {}
     for recipe in RECIPES:
         log(f"training {recipe}")
         run = RunConfig(recipe=recipe, data=data, training=_training(quick, seed))
-        folders[recipe] = fit(run, out / "runs" / recipe, log=lambda text: log(f"  {text}"), prepared=prepared)
+        folders[recipe] = fit(
+            run,
+            out / "runs" / recipe,
+            resume=resume,
+            log=lambda text: log(f"  {text}"),
+            progress=progress,
+            prepared=prepared,
+        )
     return _show(out, folders)
+
+
+def _claim(out: Path, options: dict[str, Any], resume: bool) -> None:
+    """Make the folder this demo's, or see that it is."""
+    kept = out / "demo.json"
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        write_text(kept, json.dumps(options) + "\n")
+        return
+    if not kept.exists():
+        raise ConfigError(f"--out {out} is no folder of a demo: nothing is overwritten. Name another folder.")
+    if not resume:
+        raise ConfigError(
+            f"--out {out} holds a demo already: nothing is overwritten. "
+            "Add --resume to go on with it, remove it, or name another folder."
+        )
+    before = json.loads(kept.read_text(encoding="utf-8"))
+    if before != options:
+        raise ConfigError(f"--out {out} holds a demo with {before}; this one is {options}. Give the same options.")
 
 
 def _training(quick: bool, seed: int) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from polyrec.config import RunConfig
+from polyrec.progress import Progress
 from polyrec.recipes.assemble import Assembly, assemble, plan_of, resolve, training_of
 from polyrec.recipes.folder import RunFolder
 from polyrec.recipes.outcome import keep
@@ -24,6 +25,7 @@ def fit(
     *,
     resume: bool = False,
     log: Log | None = None,
+    progress: Progress | None = None,
     prepared: Prepared | None = None,
 ) -> RunFolder:
     """Train the run's recipe and leave report, page, test scores and bundle in `out`.
@@ -32,7 +34,8 @@ def fit(
         run: what to train; see `RunConfig.load`.
         out: a folder that is new or empty, or holds this very run when `resume` is set.
         resume: go on from the last checkpoint; a finished run is left as it is.
-        log: told of progress, a line at a time.
+        log: told of each validation, a line at a time.
+        progress: told how many rows are read and scored, before and after training.
         prepared: rows prepared already, for several recipes on the same data.
 
     Raises:
@@ -53,7 +56,7 @@ def fit(
     if folder.report.exists():
         return folder
     # Bad rows and options are refused before anything is written.
-    prepared = prepared or prepare(run.data, folder.vocabulary)
+    prepared = prepared or prepare(run.data, folder.vocabulary, progress)
     plan, rows = plan_of(run), Rows(run, prepared)
     assemblies = {stage.name: assemble(run, prepared.encoder.layout, stage.name) for stage in plan.stages}
     folder.claim(whole, prepared.about())
@@ -75,6 +78,7 @@ def fit(
             **_told([one.history for one in results.values()]),
             "seed": training.seed,
         },
+        progress,
     )
     return folder
 

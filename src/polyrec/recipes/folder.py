@@ -74,6 +74,8 @@ class RunFolder:
                 "Add --resume to go on with the run in it, or name another folder."
             )
         if not self.run.exists():
+            if {one.name for one in self.path.iterdir() if one.suffix != ".tmp"} <= {"data.json"}:
+                return  # stopped while it claimed the folder
             raise ConfigError(f"--out {self.path} holds files but no run.toml: no run to resume. Name another folder.")
         if self.run.read_text(encoding="utf-8") != to_toml(run.to_dict()):
             differing = _differing(read_toml(self.run), run.to_dict())

@@ -16,6 +16,7 @@ from polyrec.evaluation import collect
 from polyrec.evaluation.html import render
 from polyrec.evaluation.memory import peak_memory
 from polyrec.evaluation.report import Report, Row
+from polyrec.progress import Progress, told
 from polyrec.recipes.assemble import Assembly
 from polyrec.recipes.flows import flow_report
 from polyrec.recipes.folder import RunFolder
@@ -24,7 +25,9 @@ from polyrec.recipes.rows import Rows, lines
 from polyrec.training.events import read as events
 
 
-def keep(folder: RunFolder, rows: Rows, assembly: Assembly, run: Mapping[str, Any]) -> Report:
+def keep(
+    folder: RunFolder, rows: Rows, assembly: Assembly, run: Mapping[str, Any], progress: Progress | None = None
+) -> Report:
     """Judge the trained model on the test rows and write everything; report.json last, since it says finished."""
     prepared = rows.prepared
     split, source = ("test", prepared.splits.test) if prepared.splits.test else ("valid", prepared.splits.valid)
@@ -35,7 +38,8 @@ def keep(folder: RunFolder, rows: Rows, assembly: Assembly, run: Mapping[str, An
         assembly.model.eval(),
         assembly.objective.eval(),
     )
-    collected = collect.run(bundle.logits, rows.batches(source), rows=source.rows())
+    batches = told(progress, f"scoring {split} rows", rows.batches(source), source.rows())
+    collected = collect.run(bundle.logits, batches, rows=source.rows())
     collected.save(folder.predictions)
     flows = flow_report(assembly.model, assembly.objective, prepared.encoder.layout, lambda: rows.batches(source))
     report = Report.build(

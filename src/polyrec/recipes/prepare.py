@@ -10,6 +10,7 @@ from polyrec.data.encode import Encoder
 from polyrec.data.split import Splits, split
 from polyrec.data.vocabulary import Vocabulary
 from polyrec.errors import DataError
+from polyrec.progress import Progress, told
 from polyrec.schema import Schema
 
 
@@ -36,22 +37,25 @@ class Prepared:
         return {"schema": self.schema.fingerprint, **rows, **files}
 
 
-def prepare(data: DataConfig, kept: Path | None = None) -> Prepared:
+def prepare(data: DataConfig, kept: Path | None = None, progress: Progress | None = None) -> Prepared:
     """Read the schema, split the rows, and fit the vocabulary on the training rows alone.
 
-    `kept`: where a run that is resumed has its vocabulary; it is not fitted again then.
+    Args:
+        data: where the rows are.
+        kept: where a run that is resumed has its vocabulary; it is not fitted again then.
+        progress: told how many rows are read.
     """
     schema = Schema.load(data.schema)
     splits = split(data, schema)
     known = kept is not None and kept.exists()
-    vocabulary = Vocabulary.load(kept) if known and kept else Vocabulary.fit(schema, splits.train)
+    vocabulary = Vocabulary.load(kept) if known and kept else Vocabulary.fit(schema, splits.train, progress)
     schema = schema.with_scenarios(vocabulary.scenarios)
     prepared = Prepared(schema, splits, Encoder(schema, vocabulary))
-    _check(prepared)
+    _check(prepared, progress)
     return prepared
 
 
-def _check(prepared: Prepared) -> None:
+def _check(prepared: Prepared, progress: Progress | None) -> None:
     """Refuse what would be refused after hours of training: scenarios and labels of every part, in one cheap pass.
 
     Raises:
@@ -62,7 +66,9 @@ def _check(prepared: Prepared) -> None:
     columns = list(dict.fromkeys([schema.keys.scenario, *labels]))
     observed = dict.fromkeys(labels, 0)
     for source, training in ((splits.train, True), (splits.valid, False), (splits.test, False)):
-        for table in source.tables(columns) if source is not None else ():
+        if source is None:
+            continue
+        for table in told(progress, "checking rows", source.tables(columns), source.rows()):
             prepared.encoder.check(table, strict=training)
             for label in labels if training else ():
                 observed[label] += table.num_rows - table[label].null_count

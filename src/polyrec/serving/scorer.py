@@ -13,6 +13,7 @@ from polyrec.atomic import whole_file
 from polyrec.batch import Batch
 from polyrec.data.files import Source
 from polyrec.errors import DataError
+from polyrec.progress import Progress, told
 from polyrec.schema import Target
 from polyrec.shapes import Float, Tensor
 
@@ -56,14 +57,14 @@ class Scorer:
         columns = {target.name: score.tolist() for target, score in scores.items()}
         return [dict(zip(columns, one, strict=True)) for one in zip(*columns.values(), strict=True)]
 
-    def tables(self, source: Source) -> Iterator[pa.Table]:
+    def tables(self, source: Source, progress: Progress | None = None) -> Iterator[pa.Table]:
         """Key columns and a probability column per target, block by block, in the order of the rows."""
         schema = self.schema
         names = (schema.keys.user, schema.keys.item, schema.keys.scenario, schema.keys.time, schema.keys.group)
         present = set(source.columns())
         keys = [name for name in dict.fromkeys(names) if name is not None and name in present]
         wanted = list(dict.fromkeys([*keys, *(one.name for one in schema.features), schema.keys.scenario]))
-        for table in source.tables(wanted):
+        for table in told(progress, "scoring rows", source.tables(wanted), source.rows() if progress else 0):
             for start in range(0, table.num_rows, BLOCK):
                 yield self._block(table.slice(start, BLOCK), keys)
 
@@ -73,8 +74,13 @@ class Scorer:
         columns |= {target.column: pa.array(score.numpy().astype(np.float32)) for target, score in scores.items()}
         return pa.table(columns)
 
-    def predict(self, source: Source, out: str | Path) -> int:
+    def predict(self, source: Source, out: str | Path, progress: Progress | None = None) -> int:
         """Write the table of `tables` to a parquet file that appears whole; returns its rows.
+
+        Args:
+            source: the rows.
+            out: the file.
+            progress: told how many rows are done.
 
         Raises:
             DataError: the source has no rows, or a column that the bundle needs is missing.
@@ -83,7 +89,7 @@ class Scorer:
         with whole_file(out) as target:
             writer = None
             try:
-                for table in self.tables(source):
+                for table in self.tables(source, progress):
                     writer = writer or pq.ParquetWriter(target, table.schema)
                     writer.write_table(table)
                     written += table.num_rows

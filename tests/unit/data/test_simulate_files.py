@@ -80,10 +80,10 @@ def test_row_groups_do_not_follow_days_or_blocks(tmp_path: Path, monkeypatch: py
 
 
 def test_progress_counts_every_row(tmp_path: Path) -> None:
-    seen: list[int] = []
-    simulate(tmp_path / "world", rows=1000, days=3, block=200, progress=seen.append)
+    seen: list[tuple[str, int, int]] = []
+    simulate(tmp_path / "world", rows=1000, days=3, block=200, progress=lambda *one: seen.append(one))
     assert seen == sorted(seen)
-    assert seen[-1] == 1000
+    assert seen[-1] == ("simulating rows", 1000, 1000)
 
 
 def test_any_number_of_scenarios_can_be_asked_for(tmp_path: Path) -> None:

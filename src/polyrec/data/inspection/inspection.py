@@ -17,6 +17,7 @@ from polyrec.data.inspection.labels import Counts, choose_labels, count
 from polyrec.data.inspection.reading import Log, open_log, read
 from polyrec.data.inspection.statistics import Column, Tallies
 from polyrec.errors import DataError
+from polyrec.progress import Progress
 from polyrec.schema import Feature, Keys, Schema, Task
 from polyrec.schema import funnel as ancestry
 
@@ -66,7 +67,11 @@ class Inspection:
 
 
 def inspect(
-    paths: Sequence[str | Path], schema: Schema | None = None, sample: int = 200_000, seed: int = 0
+    paths: Sequence[str | Path],
+    schema: Schema | None = None,
+    sample: int = 200_000,
+    seed: int = 0,
+    progress: Progress | None = None,
 ) -> Inspection:
     """Look at a log: infer a schema (or hold the log against one), count, and find what would spoil a model.
 
@@ -78,6 +83,7 @@ def inspect(
         schema: hold the log against this; none is inferred then.
         sample: rows to measure associations on.
         seed: of the sample.
+        progress: told how many rows are read.
 
     Raises:
         DataError: no file, no rows, an unreadable file, a column the schema names is missing, or nothing in the
@@ -96,7 +102,7 @@ def inspect(
         [('colour', 'click')]
     """
     tallies = Tallies()
-    log = read(open_log(expand(paths)), sample, seed, tallies.see)
+    log = read(open_log(expand(paths)), sample, seed, tallies.see, progress)
     columns = tallies.columns(log)
     names = tuple(str(path) for path in log.source.paths)
     if schema is None:

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from polyrec.data.files import Source
 from polyrec.errors import DataError
+from polyrec.progress import Progress, told
 
 BLOCK = 131_072  # rows counted at a time
 BLOCKS = 64  # stretches of consecutive rows that make the second sample
@@ -74,7 +75,9 @@ def open_log(paths: Sequence[Path]) -> Source:
     return source
 
 
-def read(source: Source, sample: int, seed: int, see: Callable[[pl.DataFrame], None]) -> Log:
+def read(
+    source: Source, sample: int, seed: int, see: Callable[[pl.DataFrame], None], progress: Progress | None = None
+) -> Log:
     """Draw the samples in one pass over the rows; each block of them is shown to `see` on the way.
 
     Raises:
@@ -91,7 +94,7 @@ def read(source: Source, sample: int, seed: int, see: Callable[[pl.DataFrame], N
     runs: list[pa.Table] = []
     order = _Order([name for name, kind in source.columns().items() if _orders(kind)])
     first = 0
-    for table in _blocks(source):
+    for table in told(progress, "reading rows", _blocks(source), rows):
         frame = plain_frame(table)
         see(frame)
         order.see(frame)

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -19,6 +19,7 @@ from polyrec.data.simulate.presets import TASKS, Heads, Parts, Preset, named
 from polyrec.data.simulate.truth import COLUMNS
 from polyrec.data.simulate.world import World
 from polyrec.errors import ConfigError, DataError
+from polyrec.progress import Progress
 from polyrec.schema import Feature, Keys, Schema, Task
 
 ROW_GROUP = 131_072
@@ -43,7 +44,7 @@ def simulate(
     preset: str = "balanced",
     *,
     block: int = ROW_GROUP,
-    progress: Callable[[int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Paths:
     """Write `log.parquet`, `schema.toml` and `truth.parquet` (same row order) into a new folder.
 
@@ -58,7 +59,7 @@ def simulate(
         seed: of everything random.
         preset: one of `PRESETS`.
         block: rows made at a time.
-        progress: called with the number of rows written so far.
+        progress: told how many rows are written.
 
     Raises:
         ConfigError: an unknown preset, or a number out of its bounds.
@@ -72,6 +73,8 @@ def simulate(
         made.schema.write_text(schema(world).to_toml(), encoding="utf-8")
         metadata = {METADATA: json.dumps(description(world, preset, rows)).encode()}
         with _Writer(made.log, {}) as log, _Writer(made.truth, metadata) as truth, ThreadPoolExecutor(1) as aside:
+            # The thread is there before the first rows: an interrupt while it starts would leave it running.
+            aside.submit(int).result()
             done, writing = 0, None
             for log_block, truth_block in generate(world, rows, block):
                 if writing is not None:
@@ -79,7 +82,7 @@ def simulate(
                 writing = aside.submit(_write_both, (log, log_block), (truth, truth_block))
                 done += len(log_block)
                 if progress is not None:
-                    progress(done)
+                    progress("simulating rows", done, rows)
             if writing is not None:
                 writing.result()
     return Paths(*(out / path.name for path in (made.log, made.schema, made.truth)))

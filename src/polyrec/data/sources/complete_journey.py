@@ -18,6 +18,7 @@ import pyarrow as pa
 
 from polyrec.data.sources.tables import uniform, write
 from polyrec.errors import ConfigError, DataError, NotReadyError, unknown
+from polyrec.progress import Progress, told
 from polyrec.schema import Feature, Keys, Schema, Task
 
 SCENARIOS = ("display_only", "mailer_interior", "mailer_front")
@@ -80,6 +81,7 @@ def build(
     weeks: tuple[int, int] = WEEKS,
     seed: int = 0,
     folder: str | Path | None = None,
+    progress: Progress | None = None,
 ) -> Path:
     """Write the impression log as one parquet file, in the order of time.
 
@@ -92,6 +94,7 @@ def build(
             `rebuy28` needs four weeks after the last one.
         seed: which visits and households are drawn; equal seeds draw equally on every machine.
         folder: where the four parquet tables lie, if not in the installed package.
+        progress: told how many visits are written.
 
     Raises:
         NotReadyError: the package with the tables is not installed.
@@ -110,7 +113,8 @@ def build(
     bought = _bought(lines, past, promotions)
     people = pl.read_parquet(tables["demographics"], columns=["household_id", *_DEMOGRAPHICS])
     offers = _offers(promotions)
-    frames = (_rows(week, offers, bought, people, products) for week in kept.partition_by("week", maintain_order=True))
+    by_week = told(progress, "visits", kept.partition_by("week", maintain_order=True), len(kept))
+    frames = (_rows(week, offers, bought, people, products) for week in by_week)
     return write(Path(out), frames, _COLUMNS)
 
 
