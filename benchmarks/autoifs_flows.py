@@ -52,6 +52,12 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "published schedule": {"recipe": "autoifs-paper"},
     "select": {"recipe": "autoifs-select"},
 }
+BLIND = {"scenario_feature": False}
+VARIANTS["noselect blind"] = {"recipe": "autoifs-noselect", "model": BLIND}
+VARIANTS["oracle gates blind"] = {"recipe": "oracle", "model": BLIND}
+VARIANTS["randomgates blind"] = {"recipe": "autoifs-randomgates", "model": BLIND}
+for price in (0.0, 0.0005, 0.001, 0.002, 0.004):
+    VARIANTS[f"blind price {price}"] = {"ratio": 50.0, "model": {**BLIND, "price": price}}
 for ratio in (1, 20, 100):
     for price in (0.0, 0.0005, 0.002):
         VARIANTS[f"ratio {ratio} price {price}"] = {"ratio": float(ratio), "model": {"price": price}}

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from polyrec.cli import (
+    adapt,
     compare,
     demo,
     evaluate,
@@ -30,7 +31,21 @@ app = typer.Typer(
     help="One recommendation model for every scenario and every task, over the entire space.",
 )
 # In the order in which a newcomer meets them; their files import the library only when they run.
-for command in (demo, inspect, fit, evaluate, predict, index, retrieve, compare, export, serve, recipes, simulate):
+for command in (
+    demo,
+    inspect,
+    fit,
+    evaluate,
+    predict,
+    adapt,
+    index,
+    retrieve,
+    compare,
+    export,
+    serve,
+    recipes,
+    simulate,
+):
     app.command(command.__name__.rpartition(".")[2], help=command.HELP, short_help=command.HELP.partition("\n")[0])(
         command.run if command is serve else stoppable(command.run)  # a server stops in its own way
     )

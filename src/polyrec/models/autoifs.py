@@ -58,6 +58,7 @@ class AutoIFSConfig(InputOptions):
     price: float = 0.0  # of a kept flow, in the loss; negative: of a pruned one
     peak: Annotated[float, Gt(0)] = 100.0  # temperature at the end of the search
     anneal: Literal["epoch", "step"] = "epoch"  # when the temperature rises
+    scenario_feature: bool = True  # whether the scenario is a feature that shared units read, too
     adapters: tuple[str, ...] | None = None  # scenarios with units of their own; unset: all
 
 
@@ -78,7 +79,7 @@ class AutoIFS(nn.Module):
         self.adapters = len(own)
         place = [own.index(name) if name in own else -1 for name in layout.scenarios]
         self.register_buffer("adapter", torch.tensor(place), persistent=False)
-        self.inputs = Inputs(layout, config)
+        self.inputs = Inputs(layout, config, scenario=config.scenario_feature)
         self.bottom = MLP(self.inputs.width, config.widths, dropout=config.dropout)
         self.scenario = ScenarioUnits(
             self.bottom.width,
@@ -160,7 +161,8 @@ class Selection(nn.Module):
         hard = config.gates == "hard"
         self.by_row = config.selector == "row"
         # With hard gates the network reads the embeddings that it was found with, whatever becomes of the model's.
-        self.inputs = Inputs(layout, config) if hard and self.by_row else None
+        own_inputs = hard and self.by_row
+        self.inputs = Inputs(layout, config, scenario=config.scenario_feature) if own_inputs else None
         self.network: nn.Module
         if self.by_row:
             self.network = RowSelector(width, config.selector_widths, heads=heads, flows=len(FLOWS))

@@ -52,6 +52,10 @@ class LoRA(nn.Module):
         inner = torch.unflatten(inner, 1, (scenarios, rank)) * own[:, :, None]
         return inner.flatten(1) @ self.up.flatten(0, 2) + own @ self.bias[:, 0]
 
+    def product(self, scenario: int) -> tuple[Float[Tensor, "I O"], Float[Tensor, "O"]]:
+        """`A_s B_s` and b_s: the dense map that a scenario's two matrices make."""
+        return self.down[scenario, 0] @ self.up[scenario, 0], self.bias[scenario, 0]
+
     def extra_repr(self) -> str:
         """Sizes, for `print(model)`."""
         scenarios, _, width_in, rank = self.down.shape

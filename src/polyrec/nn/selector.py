@@ -73,6 +73,8 @@ class Pruning(nn.Module):
 
     def pace(self, epoch: float, epochs: int) -> None:
         """Set the temperature for this moment of the stage."""
+        if self.kind == "hard":
+            return
         by_epoch = self.anneal == "epoch" and epochs > 1
         self.temperature.fill_(self.peak ** (int(epoch) / (epochs - 1) if by_epoch else epoch / epochs))
 

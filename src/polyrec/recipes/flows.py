@@ -96,9 +96,7 @@ def _kept(prune: Float[Tensor, "B J"], mine: Bool[Tensor, "B"]) -> Float[np.ndar
     return found
 
 
-def _aucs(
-    model: nn.Module, objective: Objective, rows: Callable[[], Iterable[Batch]]
-) -> _AUCs:
+def _aucs(model: nn.Module, objective: Objective, rows: Callable[[], Iterable[Batch]]) -> _AUCs:
     device = next(model.parameters()).device
     collected = collect.run(lambda batch: objective.predict(model(batch.to(device))), _batches(rows), model=model)
     found = {}

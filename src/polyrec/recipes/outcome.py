@@ -87,10 +87,11 @@ def _with_retrieval(report: Report, rows: Rows, assembly: Assembly, source: Sour
 def golden(source: Source, prepared: Prepared) -> pa.Table:
     """The first raw rows, with the columns that scoring needs."""
     table = next(iter(source.tables(prepared.encoder.columns(labels=False)))).slice(0, GOLDEN_ROWS)
-    return pa.table({name: _decoded(table[name]) for name in table.column_names})
+    return pa.table({name: decoded(table[name]) for name in table.column_names})
 
 
-def _decoded(column: pa.ChunkedArray) -> pa.ChunkedArray:
+def decoded(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """A column of values where there was one of codes."""
     return column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column
 
 
@@ -108,7 +109,7 @@ def _period(prepared: Prepared) -> dict[str, Any]:
     name, source = prepared.schema.keys.time, prepared.splits.train
     if name is None:
         return {}
-    bounds = [pc.min_max(_decoded(table[name])).as_py() for table in source.tables([name])]
+    bounds = [pc.min_max(decoded(table[name])).as_py() for table in source.tables([name])]
     known = [one for pair in bounds for one in (pair["min"], pair["max"]) if one is not None]
     plain = [one if isinstance(one, (int, float, str)) else str(one) for one in (min(known), max(known))]
     return {"period": {"column": name, "from": plain[0], "to": plain[1]}}
