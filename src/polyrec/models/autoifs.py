@@ -132,7 +132,7 @@ class AutoIFS(nn.Module):
             flows = self._plain(torch.relu(shared), torch.relu(own))
         else:
             assert full is not None
-            flows = self._increments(torch.relu(shared), torch.relu(full))
+            flows = self._increments(torch.relu(shared), torch.relu(full) if self.adapters else None)
         return self.bias + self._gated(flows, 1 - gates)
 
     def _plain(self, shared: Float[Tensor, "B H"], own: Float[Tensor, "B H"]) -> tuple[Tensor, ...]:
@@ -140,9 +140,11 @@ class AutoIFS(nn.Module):
         task = self.task
         return task.common(shared), task.each(own), task.each(shared), task.common(own)
 
-    def _increments(self, shared: Float[Tensor, "B H"], full: Float[Tensor, "B H"]) -> tuple[Tensor, ...]:
-        """Each flow as what its units add to the flows without them."""
+    def _increments(self, shared: Float[Tensor, "B H"], full: Float[Tensor, "B H"] | None) -> tuple[Tensor, ...]:
+        """Each flow as what its units add to the flows without them; without any adapter two of them are 0."""
         f00, f01 = self.task.common(shared), self.task.both(shared)
+        if full is None:
+            return f00, torch.zeros_like(f01), f01 - f00, torch.zeros_like(f00)
         f10, f11 = self.task.common(full), self.task.both(full)
         return f00, f11 - f10 - f01 + f00, f01 - f00, f10 - f00
 

@@ -69,14 +69,14 @@ class ScenarioUnits(nn.Module):
         self.shared = nn.ModuleList(_linear(a, b) for a, b in sizes)
         own = scenarios and set(streams) & {"own", "full"}
         self.own = nn.ModuleList(LoRA(a, b, scenarios, rank=rank, live=live) for a, b in sizes if own)
-        self.streams = frozenset(streams)
+        self.streams, self.width = frozenset(streams), widths[-1]
 
     def forward(self, h: Float[Tensor, "B I"], route: Route) -> Streams:
         """Rows in the order of `route`."""
         first, *rest = self.shared
         shared = first(h)
         if not self.own:  # nobody has a unit of their own
-            own = torch.zeros_like(shared) if "own" in self.streams else None
+            own = h.new_zeros(h.shape[0], self.width) if "own" in self.streams else None
             full = shared if "full" in self.streams else None
         else:
             p = self.own[0](h, route)

@@ -101,7 +101,8 @@ def _like(bundle: Bundle, scenario: str) -> FirstRow:
     """Units and embedding of a known scenario, every flow kept: an adapter behind a pruned flow would never learn."""
 
     def first(name: str, old: Float[Tensor, "S *any"], fresh: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
-        return _at_zero(name, old, fresh) if name == GATES else old[_place(bundle, name, scenario)]
+        place = _place(bundle, name, scenario)
+        return _at_zero(name, old, fresh) if name == GATES or place < 0 else old[place]
 
     return first
 
@@ -212,11 +213,12 @@ def _plain(training: TrainingConfig) -> dict[str, Any]:
 def _golden(bundle: Bundle, folder: Path, grown: Bundle, source: Source, scenario: str) -> pa.Table:
     """Rows of the bundle before, whose scores must not move, and rows of the new scenario."""
     path = folder / "bundle" if (folder / "bundle").is_dir() else folder
-    old = golden.read(path).slice(0, golden.ROWS // 2)
-    table = next(iter(source.tables(grown.encoder.columns(labels=False))))
+    names = list(grown.encoder.columns(labels=False))
+    old = golden.read(path).slice(0, golden.ROWS // 2).select(names)
+    table = next(iter(source.tables(names)))
     table = pa.table({name: outcome.decoded(table[name]) for name in table.column_names})
     mine = pc.equal(table[bundle.schema.keys.scenario].cast(pa.string()), scenario)
-    new = table.filter(mine).slice(0, golden.ROWS // 2).select(old.column_names)
+    new = table.filter(mine).slice(0, golden.ROWS // 2)
     return pa.concat_tables([old, new.cast(old.schema)])
 
 

@@ -16,6 +16,7 @@ from polyrec.artifact.manifest import Part
 from polyrec.data.encode import Encoder
 from polyrec.errors import ConfigError, unknown
 from polyrec.models.autoifs import AutoIFS
+from polyrec.nn.flows import FLOWS
 from polyrec.nn.lora import LoRA
 from polyrec.shapes import Float, Tensor
 
@@ -116,6 +117,28 @@ def with_scenario(bundle: Bundle, scenario: str, first: FirstRow) -> Bundle:
     return _rebuilt(bundle, (*names, scenario), state)
 
 
+def without_idle(bundle: Bundle) -> Bundle:
+    """The bundle without the adapters of scenarios that prune both of their own flows for every head: a smaller
+    model with the very same scores. Gates must be hard and by scenario, and pruned flows must be left out (`select`,
+    `increment`); any other bundle is given back as it is.
+    """
+    model = bundle.model
+    if not isinstance(model, AutoIFS) or model.selector is None or model.selector.by_row:
+        return bundle
+    if model.config.gates != "hard" or model.config.fusion == "subtract":
+        return bundle
+    weight = model.selector.network.weight
+    assert isinstance(weight, Tensor)
+    idle = (weight[..., [not flow.startswith("shared") for flow in FLOWS]] > 0).all(2).all(1)  # [S]
+    names = bundle.encoder.layout.scenarios
+    busy = [name for name, place, out in zip(names, model.adapter.tolist(), idle.tolist(), strict=True)
+            if place >= 0 and not out]  # fmt: skip
+    if len(busy) == model.adapters:
+        return bundle
+    own = torch.tensor([int(model.adapter[names.index(name)]) for name in busy], dtype=torch.long)
+    return _rebuilt(bundle, names, lambda _, old, __: old[own], busy)
+
+
 def merged(model: AutoIFS, scenario: int) -> list[tuple[Float[Tensor, "O I"], Float[Tensor, "O"]]]:
     """Weight and bias of each scenario layer with a scenario's adapter added in: `W + (A B)^T`, `b + b_s`.
 
@@ -138,11 +161,18 @@ def _model(bundle: Bundle) -> AutoIFS:
     return bundle.model
 
 
-def _rebuilt(bundle: Bundle, names: tuple[str, ...], rows: Callable[[str, Tensor, Tensor], Tensor]) -> Bundle:
+def _rebuilt(
+    bundle: Bundle,
+    names: tuple[str, ...],
+    rows: Callable[[str, Tensor, Tensor], Tensor],
+    adapted: list[str] | None = None,
+) -> Bundle:
     """The same model for other scenarios; `rows` makes each state whose first dimension counts them."""
     old, part = _model(bundle), bundle.manifest.model
     options = dict(part.options)
-    if options.get("adapters") is not None:
+    if adapted is not None:
+        options["adapters"] = adapted
+    elif options.get("adapters") is not None:
         had = set(bundle.encoder.layout.scenarios)
         options["adapters"] = [name for name in names if name in options["adapters"] or name not in had]
     vocabulary = replace(bundle.encoder.vocabulary, scenarios=names)
@@ -153,7 +183,8 @@ def _rebuilt(bundle: Bundle, names: tuple[str, ...], rows: Callable[[str, Tensor
     model = models.build(part.name, encoder.layout, objective.heads, options)
     before, weights = old.state_dict(), model.state_dict()
     for name, new in weights.items():
-        weights[name] = before[name] if before[name].shape == new.shape else rows(name, before[name], new)
+        one = before[name] if name in before else new[:0]  # nobody had a unit of their own
+        weights[name] = one if one.shape == new.shape else rows(name, one, new)
     model.load_state_dict(weights)
     count = sum(parameter.numel() for parameter in model.parameters())
     manifest = replace(

@@ -18,7 +18,7 @@ EMBEDDING = Carry("search", of="inputs.", to="selector.inputs.")  # what a selec
 
 SEARCH = StageOptions(
     "search",
-    {"epochs": 2, "evaluations": 1, "lr_ratios": {"selector.*": 20.0}, "no_decay": ("selector.*",)},
+    {"epochs": 2, "evaluations": 1, "lr_ratios": {"selector.*": 50.0}, "no_decay": ("selector.*",)},
     {"gates": "soft"},
     keep="last",
 )
@@ -31,7 +31,14 @@ RECIPE = add(
         summary="flows through shared and low-rank own units, the useless ones pruned by data",
         needs="two scenarios or two tasks",
         model="autoifs",
-        model_options={"selector": "cell", "fusion": "increment", "anneal": "step"},
+        # Shared units that read the scenario can carry what is its own: then no flow can be told to be useless.
+        model_options={
+            "selector": "cell",
+            "fusion": "increment",
+            "anneal": "step",
+            "scenario_feature": False,
+            "price": 3e-4,
+        },
         stages=(SEARCH, RETRAIN),
     )
 )

@@ -17,6 +17,7 @@ from polyrec.evaluation.html import render
 from polyrec.evaluation.memory import peak_memory
 from polyrec.evaluation.report import Report, Row
 from polyrec.progress import Progress, told
+from polyrec.recipes.adapters import without_idle
 from polyrec.recipes.assemble import Assembly
 from polyrec.recipes.flows import flow_report
 from polyrec.recipes.folder import RunFolder
@@ -38,6 +39,7 @@ def keep(
         assembly.model.eval(),
         assembly.objective.eval(),
     )
+    bundle = without_idle(bundle)
     batches = told(progress, f"scoring {split} rows", rows.batches(source), source.rows())
     collected = collect.run(bundle.logits, batches, rows=source.rows())
     collected.save(folder.predictions)

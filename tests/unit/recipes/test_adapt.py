@@ -1,29 +1,39 @@
 """A scenario comes and goes, and nobody else notices."""
 
 import json
+from dataclasses import replace
 
 import polars as pl
 import pytest
 import torch
 
+from polyrec import models
 from polyrec.artifact import Bundle
+from polyrec.artifact.manifest import Part
 from polyrec.config import RunConfig, TrainingConfig
 from polyrec.errors import ConfigError, DataError
 from polyrec.metrics.binary import auc as area
 from polyrec.nn.route import Route
 from polyrec.recipes.adapt import adapt
-from polyrec.recipes.adapters import adapters, difference, merged, without
+from polyrec.recipes.adapters import adapters, difference, merged, without, without_idle
 from polyrec.recipes.fit import fit
 from polyrec.testing import random_batch
 
-SMALL = {"model.widths": [16], "model.scenario_widths": [8, 6], "training.threads": 1, "training.batch_size": 512}
+SMALL = {
+    "model.scenario_feature": True,
+    "model.widths": [16],
+    "model.scenario_widths": [8, 6],
+    "training.threads": 1,
+    "training.batch_size": 512,
+}
+LEARNED = {"training.lr": 0.01, "training.table_lr": 0.1, "training.epochs": 6}
 BUDGET = TrainingConfig(epochs=4, batch_size=64, lr=0.02, evaluations=1, patience=4, metric="log_loss", threads=1)
 
 
 @pytest.fixture
 def trained(log, tmp_path):
     """A model of two scenarios, and rows of a third that turns their taste round."""
-    run = RunConfig.load(log / "run.toml", {"recipe": "autoifs", "training": {}, **SMALL, "training.lr": 0.01})
+    run = RunConfig.load(log / "run.toml", {"recipe": "autoifs-noselect", "training": {}, **SMALL, **LEARNED})
     folder = fit(run, tmp_path / "fitted")
     rows = pl.read_parquet(log / "log.parquet").sample(1500, seed=1).sort("day")
     mini = rows.with_columns(tab=pl.lit("mini"), is_click=1 - pl.col("is_click"), is_buy=pl.lit(0, pl.Int8))
@@ -113,3 +123,47 @@ def test_mistakes_are_told_in_words(trained, tmp_path, log):
         ConfigError, match=r"model 'pooled' has no adapters by scenario. Train a recipe on model 'autoifs'"
     ):
         adapt(plain.path, "mini", [mini], tmp_path / "out")
+
+
+@pytest.mark.parametrize("fusion", ["increment", "select"])
+@pytest.mark.parametrize("idle", [[0], [0, 1]])
+def test_adapters_that_no_row_keeps_are_removed_and_no_score_moves(trained, tmp_path, fusion, idle):
+    fitted, mini = trained
+    bundle = Bundle.load(fitted / "bundle")
+    options = {**bundle.manifest.model.options, "fusion": fusion, "gates": "hard", "adapters": None}
+    heads = bundle.objective.heads
+    torch.manual_seed(0)
+    model = models.build("autoifs", bundle.encoder.layout, heads, options).eval()
+    with torch.no_grad():
+        for one in model.parameters():
+            one.normal_()
+        model.selector.network.weight.copy_(-model.selector.network.weight.abs())
+        weight = model.selector.network.weight
+        for place in idle:
+            weight[place][:, 1], weight[place][:, 3] = 1.0, 1.0
+    manifest = replace(bundle.manifest, model=Part("autoifs", options))
+    whole = replace(bundle, manifest=manifest, model=model)
+    small = without_idle(whole)
+    batch = random_batch(bundle.encoder.layout, 300, seed=4, unknown=0.1)
+    assert torch.equal(logits(whole, batch), logits(small, batch))
+    names = bundle.encoder.layout.scenarios
+    kept = [name for place, name in enumerate(names) if place not in idle]
+    assert small.manifest.model.options["adapters"] == kept
+    count = sum(one.numel() for one in whole.model.scenario.own.parameters())
+    left = sum(one.numel() for one in small.model.scenario.own.parameters())
+    assert left == count * len(kept) // len(names)
+    assert without_idle(small) is small
+    small.save(tmp_path / "small", pl.read_parquet(mini).with_columns(tab=pl.lit("home")).head(8).to_arrow())
+    again = adapt(tmp_path / "small", "mini", [mini], tmp_path / "out", training=BUDGET)
+    known = batch.select(torch.nonzero(batch.scenario >= 0)[:, 0])
+    assert torch.equal(logits(small, known), logits(Bundle.load(again.bundle), known))
+
+
+def test_what_cannot_be_pruned_is_given_back_as_it_is(trained):
+    fitted, _ = trained
+    bundle = Bundle.load(fitted / "bundle")
+    options = {**bundle.manifest.model.options, "fusion": "subtract", "gates": "hard", "adapters": None}
+    model = models.build("autoifs", bundle.encoder.layout, bundle.objective.heads, options)
+    model.selector.network.weight.data.fill_(1.0)
+    one = replace(bundle, model=model)
+    assert without_idle(one) is one

@@ -13,6 +13,7 @@ from polyrec.evaluation.figures.flows import flow_pictures, read_flows
 from polyrec.metrics.binary import auc
 from polyrec.nn.flows import FLOWS
 from polyrec.recipes import recipe
+from polyrec.recipes.assemble import assemble
 from polyrec.recipes.autoifs import RECIPE
 from polyrec.recipes.fit import fit
 from polyrec.recipes.prepare import prepare
@@ -81,18 +82,20 @@ def test_a_flow_that_is_cut_changes_auc_by_what_the_report_says(log, tmp_path):
     report = json.loads(folder.report.read_text())
     prepared = prepare(run.data)
     rows = Rows(run, prepared)
-    bundle = Bundle.load(folder.bundle)
+    model = assemble(run, prepared.encoder.layout).model  # the bundle has lost its idle adapters
+    model.load_state_dict(load(folder.checkpoints / "retrain.safetensors").part("weights/model"))
+    model.eval()
     batches = list(rows.batches(prepared.splits.test))
     logits = {}
     with torch.no_grad():
-        weight = bundle.model.selector.network.weight
+        weight = model.selector.network.weight
         plain = weight.clone()
         for place, flow in enumerate(FLOWS):
             for value in (None, -1.0, 1.0):
                 weight.copy_(plain)
                 if value is not None:
                     weight[..., place] = value
-                found = torch.cat([bundle.model(batch).logits["click"] for batch in batches]).numpy()
+                found = torch.cat([model(batch).logits["click"] for batch in batches]).numpy()
                 logits[flow, value] = found
     scenario = torch.cat([batch.scenario for batch in batches]).numpy()
     label = torch.cat([batch.labels[:, 0] > 0.5 for batch in batches]).numpy()

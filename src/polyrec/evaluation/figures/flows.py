@@ -9,7 +9,7 @@ from polyrec.evaluation.figures.palette import step
 from polyrec.evaluation.figures.svg import drawing, label, shortened
 from polyrec.evaluation.figures.wording import finite
 
-_NAME, _WIDE, _HIGH, _TOP = 104.0, 92.0, 34.0, 40.0
+_NAME, _WIDE, _HIGH, _TOP = 104.0, 108.0, 34.0, 40.0
 _MOST = 40  # scenarios shown
 Key = tuple[str, str, str]  # head, scenario, flow
 
