@@ -21,9 +21,9 @@ class AdaptiveTransfer(nn.Module):
         z  = sigmoid(Wz_s [g; h; e] + b)        update gate: how much of it
         h~ = (1 - z) * h + z * c
 
-    At the start every scenario has the same network, both gates stand open (sigmoid(2) = 0.88) and the candidate passes
-    the global state on: a scenario's path is near the global one and departs from it as the scenario's own rows tell.
-    One with few rows stays near; with random networks it would start apart at random and never come back.
+    At the start both gates stand open (sigmoid(2) = 0.88) and the candidate passes the global state on: a scenario's
+    path is near the global one and departs from it as the scenario's own rows tell. One with few rows stays near; with
+    random gates it would start apart at random and never come back.
 
     Without `adaptive`, a = 1; without `update`, z = 1; without `transfer`, h~ = h.
 
@@ -60,10 +60,6 @@ class AdaptiveTransfer(nn.Module):
 
     @torch.no_grad()
     def _start(self, width: int) -> None:
-        for layer in (self.own, self.adaptive, self.candidate, self.update):
-            if layer is not None:  # every scenario starts as the same network
-                layer.weight.copy_(layer.weight[:1].expand_as(layer.weight))
-                layer.bias.copy_(layer.bias[:1].expand_as(layer.bias))
         for gate in (self.adaptive, self.update):
             if gate is not None:
                 gate.weight.mul_(0.1)
