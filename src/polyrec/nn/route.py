@@ -67,7 +67,7 @@ class Route:
     def _keep_order(self, scenario: Tensor) -> None:
         self.order, self.unknown = None, 0
         every = torch.arange(self.scenarios, device=scenario.device)
-        own = every[:, None] == scenario[None, :]  # [S, B]
+        own = self._own = every[:, None] == scenario[None, :]  # [S, B]
         lost = scenario < 0
         here = own.any(1) if self.shared else own.any(1) | lost.any()
         self.present = torch.nonzero(here)[:, 0]  # [P]
@@ -104,7 +104,7 @@ class Route:
     @property
     def known(self) -> Float[Tensor, "B S"]:
         """While a program is exported: 1 where the row is of the scenario; a row of unknown scenario has none."""
-        return self._share[: self.scenarios].T
+        return self._own.T.to(torch.get_default_dtype())
 
     def rows(self) -> tuple[Int[Tensor, "N"], Int[Tensor, "N"]]:
         """What `enter` gives as row numbers of the batch, and the scenario that each is entered for."""
