@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast lint types docs clean
+.PHONY: help setup demo test test-fast test-shapes lint types docs clean
 
 help:
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
@@ -25,6 +25,12 @@ test: setup ## every test
 
 test-fast: setup ## the tests that take seconds
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not slow"
+
+# int is welcome where float is annotated, as PEP 484 has it.
+CHECKER := beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))
+test-shapes: setup ## shapes and types of tensors, checked at every call while models, blocks and objectives are tested
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not slow" --jaxtyping-packages="polyrec,$(CHECKER)" \
+		tests/contract tests/reference tests/unit/nn tests/unit/objectives
 
 lint: setup ## style and the contracts between layers
 	$(BIN)/ruff check src tests

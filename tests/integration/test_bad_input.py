@@ -93,6 +93,7 @@ def test_an_all_positive_label_is_reported_as_undefined_with_its_reason(
     changed(log, lambda rows: rows.with_columns(is_click=pl.lit(1, pl.Int8)))
     done = polyrec("fit", log / "run.toml", "--out", tmp_path / "out")
     assert done.code == 0, done.err
+    assert "warning: label 'is_click' of task 'click' is 1 in every training row" in done.err
     import json
 
     cells = json.loads((tmp_path / "out" / "report.json").read_text())["cells"]

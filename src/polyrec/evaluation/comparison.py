@@ -6,7 +6,7 @@ from typing import Any
 
 from polyrec.evaluation.difference import Difference, Verdict
 from polyrec.evaluation.groups import MACRO, POOLED
-from polyrec.evaluation.text import aligned, number
+from polyrec.evaluation.text import aligned, number, signed
 from polyrec.schema import Target
 
 _NAMES = {"auc": "AUC", "log_loss": "log-loss"}
@@ -70,7 +70,7 @@ class Comparison:
     def table(self, metric: str = "auc") -> str:
         """Every cell's difference as plain text."""
         lines = [
-            [one.cell, number(metric, one.baseline), number(metric, one.other), _signed(one.difference), _bounds(one),
+            [one.cell, number(metric, one.baseline), number(metric, one.other), signed(one.difference), _bounds(one),
              one.verdict if one.note is None else f"{one.verdict} ({one.note})"]
             for one in self.differences
             if one.metric == metric
@@ -118,12 +118,8 @@ def _change(one: Difference) -> str:
     if one.difference is None:
         return one.note or "undefined"
     bounds = _bounds(one)
-    return f"{_signed(one.difference)}, {bounds}" if bounds else f"{_signed(one.difference)}, {one.note}"
-
-
-def _signed(value: float | None) -> str:
-    return "-" if value is None else f"{value:+.4f}"
+    return f"{signed(one.difference)}, {bounds}" if bounds else f"{signed(one.difference)}, {one.note}"
 
 
 def _bounds(one: Difference) -> str:
-    return "" if one.low is None or one.high is None else f"{one.low:+.4f} to {one.high:+.4f}"
+    return "" if one.low is None or one.high is None else f"{signed(one.low)} to {signed(one.high)}"

@@ -1,13 +1,14 @@
 """Reports as one self-contained HTML file: pictures, words and tables, without network or scripts to read it."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from polyrec.evaluation.pages.comparison import comparison_page
 from polyrec.evaluation.pages.overview import overview_page
 from polyrec.evaluation.pages.report import report_page
 
 
+@runtime_checkable
 class Plain(Protocol):
     """Whatever gives its plain values, as `Comparison` does."""
 

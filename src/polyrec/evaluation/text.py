@@ -23,6 +23,16 @@ def aligned(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
     return "\n".join([one(header), "-" * (sum(widths) + 2 * (len(widths) - 1)), *map(one, lines)])
 
 
+def signed(value: float | None) -> str:
+    """A difference with its sign; zero, from whichever side, is +0.0000.
+
+    Example:
+        >>> signed(0.0123), signed(-0.5), signed(-0.00001), signed(None)
+        ('+0.0123', '-0.5000', '+0.0000', '-')
+    """
+    return "-" if value is None else f"{round(value, 4) + 0.0:+.4f}"
+
+
 def number(metric: str, value: float | None) -> str:
     """A metric's value with the digits that matter; `-` where it is undefined.
 

@@ -86,7 +86,7 @@ def mean_loss(total: float, rows: int, wrong: int) -> Estimate:
     return Estimate.of(total / rows)
 
 
-def entropy(rate: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
+def entropy(rate: Float[np.ndarray, "..."] | float) -> Float[np.ndarray, "..."]:
     """Entropy in nats of a coin that falls positive at this rate; 0 at rates 0 and 1."""
     rate = np.asarray(rate, dtype=np.float64)
     with np.errstate(divide="ignore", invalid="ignore"):

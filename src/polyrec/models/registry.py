@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, is_dataclass
-from typing import Any, Protocol, TypeVar, cast
+from typing import Any, Protocol, TypeVar, cast, runtime_checkable
 
 from torch import nn
 
@@ -11,6 +11,7 @@ from polyrec.declare import parse
 from polyrec.errors import ConfigError, unknown
 
 
+@runtime_checkable
 class Model(Protocol):
     """A function of a batch: one logit a row for every head it was asked for."""
 

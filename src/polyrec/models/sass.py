@@ -68,7 +68,7 @@ class AdaptiveTower(nn.Module):
 
     def forward(
         self, x: Float[Tensor, "B I"], scenario: Float[Tensor, "B D"], context: Float[Tensor, "B C"], route: Route
-    ) -> Float[Tensor, "B D"]:
+    ) -> Float[Tensor, "B O"]:
         """The vector of each row, in the order of the batch; rows come in that of the route."""
         if self.plain is None:
             shared = own = route.enter(x)

@@ -1,6 +1,5 @@
 """One run from its run file to a folder with a report and a bundle."""
 
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -59,9 +58,11 @@ def fit(
     prepared = prepared or prepare(run.data, folder.vocabulary, progress)
     plan, rows = plan_of(run), Rows(run, prepared)
     assemblies = {stage.name: assemble(run, prepared.encoder.layout, stage.name) for stage in plan.stages}
+    if log is not None:
+        for warning in prepared.warnings:
+            log(f"warning: {warning}.")
     folder.claim(whole, prepared.about())
     prepared.keep(folder.vocabulary)
-    started = time.perf_counter()
     results = run_plan(
         plan,
         lambda stage, _: _parts(rows, assemblies[stage.name]),
@@ -74,7 +75,6 @@ def fit(
         rows,
         assemblies[plan.stages[-1].name],
         {
-            "seconds": round(time.perf_counter() - started, 3),
             **_told([one.history for one in results.values()]),
             "seed": training.seed,
         },
@@ -87,6 +87,7 @@ def _told(histories: Sequence[History]) -> dict[str, Any]:
     """How training went, for the report: counts over all stages, the stop of the last one."""
     last, seconds = histories[-1], sum(one.seconds for one in histories)
     return {
+        "seconds": round(sum(one.taken for one in histories), 3),
         "rows_per_second": round(sum(one.rows for one in histories) / max(seconds, 1e-9)),
         "steps": sum(one.steps for one in histories),
         "best_step": sum(one.steps for one in histories[:-1]) + last.best_step,

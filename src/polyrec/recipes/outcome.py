@@ -102,7 +102,7 @@ def described(prepared: Prepared) -> dict[str, Any]:
     parts = {"train": prepared.splits.train, "valid": prepared.splits.valid, "test": prepared.splits.test}
     return {
         "rows": {name: source.rows() for name, source in parts.items() if source is not None},
-        "notes": list(prepared.splits.notes),
+        "notes": [*prepared.splits.notes, *prepared.warnings],
     }
 
 

@@ -1,8 +1,10 @@
 """From a run file to encoded rows: schema, split, vocabulary, encoder."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+import pyarrow.compute as pc
 
 from polyrec.atomic import whole_folder
 from polyrec.config import DataConfig
@@ -21,6 +23,7 @@ class Prepared:
     schema: Schema
     splits: Splits
     encoder: Encoder
+    warnings: tuple[str, ...] = ()
 
     def keep(self, folder: Path) -> None:
         """Save the fitted vocabulary, so that a resumed run encodes exactly as it did before."""
@@ -51,12 +54,14 @@ def prepare(data: DataConfig, kept: Path | None = None, progress: Progress | Non
     vocabulary = Vocabulary.load(kept) if known and kept else Vocabulary.fit(schema, splits.train, progress)
     schema = schema.with_scenarios(vocabulary.scenarios)
     prepared = Prepared(schema, splits, Encoder(schema, vocabulary))
-    _check(prepared, progress)
-    return prepared
+    return replace(prepared, warnings=_checked(prepared, progress))
 
 
-def _check(prepared: Prepared, progress: Progress | None) -> None:
+def _checked(prepared: Prepared, progress: Progress | None) -> tuple[str, ...]:
     """Refuse what would be refused after hours of training: scenarios and labels of every part, in one cheap pass.
+
+    Returns:
+        In words, which tasks have but one class among the training rows.
 
     Raises:
         DataError: an unknown or null scenario, a label other than 0 and 1, or a task without an observed label.
@@ -64,17 +69,25 @@ def _check(prepared: Prepared, progress: Progress | None) -> None:
     schema, splits = prepared.schema, prepared.splits
     labels = [task.label for task in schema.tasks]
     columns = list(dict.fromkeys([schema.keys.scenario, *labels]))
-    observed = dict.fromkeys(labels, 0)
+    observed: dict[str, set[float]] = {label: set() for label in labels}
     for source, training in ((splits.train, True), (splits.valid, False), (splits.test, False)):
         if source is None:
             continue
         for table in told(progress, "checking rows", source.tables(columns), source.rows()):
             prepared.encoder.check(table, strict=training)
             for label in labels if training else ():
-                observed[label] += table.num_rows - table[label].null_count
+                bounds = pc.min_max(table[label]).as_py()
+                observed[label] |= {float(one) for one in bounds.values() if one is not None}
     for task in schema.tasks:
         if not observed[task.label]:
             raise DataError(
                 f"label {task.label!r} of task {task.name!r} is null in every training row: there is nothing to learn. "
                 "Remove the task, or give rows with labels."
             )
+    return tuple(
+        f"label {task.label!r} of task {task.name!r} is {value:g} in every training row where it is known: "
+        "the model can only learn that, and AUC is undefined without both classes"
+        for task in schema.tasks
+        if len(observed[task.label]) == 1
+        for value in observed[task.label]
+    )

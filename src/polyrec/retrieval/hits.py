@@ -1,7 +1,7 @@
 """What a search finds, and what every way of searching offers."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 
@@ -28,6 +28,7 @@ class Hits:
         return cls(torch.full((queries, k), NOTHING), torch.full((queries, k), -torch.inf))
 
 
+@runtime_checkable
 class Retriever(Protocol):
     """Search among N item vectors by inner product."""
 

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import nn
@@ -39,6 +39,7 @@ class Evaluation(NamedTuple):
     cells: Mapping[str, float]
 
 
+@runtime_checkable
 class Batches(Protocol):
     """What the loop needs of a loader."""
 
@@ -59,16 +60,17 @@ class Batches(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """How a stage went. `seconds`: of training, validation left out. `snapshots`: weights at the start of an epoch."""
+    """How a stage went. `snapshots`: weights at the start of an epoch."""
 
     steps: int
     rows: int
-    seconds: float
+    seconds: float  # of training, validation left out
     best_step: int
     best_score: float | None
     stopped_early: bool
     validations: Sequence[Mapping[str, Any]] = ()
     snapshots: Mapping[int, Mapping[str, Tensor]] = field(default_factory=dict)
+    taken: float = 0.0  # seconds of everything, in all attempts up to their last checkpoints
 
 
 def train(
@@ -161,7 +163,7 @@ class _Loop:
     def _history(self) -> History:
         place, running = self.place, self.running
         best, early = running.best, place.ended == "patience"
-        told = (tuple(running.validations), running.snapshots)
+        told = (tuple(running.validations), running.snapshots, place.taken)
         return History(place.step, place.rows, place.seconds, best.step, best.score, early, *told)
 
     def _begin(self, resume: bool) -> None:
@@ -193,7 +195,7 @@ class _Loop:
     def _epoch(self) -> bool:
         """The rest of an epoch; whether the patience ended in it."""
         place = self.place
-        self.model.train()
+        self.stage.wake(self.model)
         self.mark = time.monotonic()
         for after, batch in self.loader.epoch(place.epoch, Position(place.window, place.batch)):
             self._step(batch)
@@ -248,7 +250,7 @@ class _Loop:
         with torch.no_grad(), running.average.shown():
             found = self.evaluate()
             score, better = found.score, running.judged(found.score, keep=self.stage.keep == "best")
-        self.model.train()
+        self.stage.wake(self.model)
         line = {"step": place.step, "epoch": place.epoch, "score": score, "cells": dict(found.cells)}
         running.validations.append(line)
         self._event("evaluation", score=score, metric=self.config.metric, cells=dict(found.cells), best=better)
@@ -271,6 +273,7 @@ class _Loop:
         if not self.running.losses.finite():
             self._tell()
         self.place.events = self.events.size()
+        self.place.taken += time.monotonic() - self.saved
         checkpoint.save(self.kept, self.running.checkpoint())
         self.saved = self.mark = time.monotonic()
 

@@ -91,6 +91,14 @@ class Stage:
         for name, parameter in model.named_parameters():
             parameter.requires_grad_(any(fnmatchcase(name, pattern) for pattern in self.trainable))
 
+    def wake(self, model: nn.Module) -> None:
+        """Training mode; a frozen module that keeps moments of what it saw keeps them as they are, and uses them."""
+        model.train()
+        for module in model.modules():
+            own = list(module.parameters())
+            if own and any(True for _ in module.buffers(recurse=False)) and not any(one.requires_grad for one in own):
+                module.training = False
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:

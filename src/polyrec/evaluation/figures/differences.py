@@ -92,7 +92,7 @@ def signed(value: float | None) -> str:
         >>> signed(0.0123), signed(-0.5), signed(None)
         ('+0.0123', '−0.5000', '–')
     """
-    return "–" if value is None else f"{value:+.4f}".replace("-", "−")
+    return "–" if value is None else f"{round(value, 4) + 0.0:+.4f}".replace("-", "−")
 
 
 def change_dots(changes: Sequence[Change], target: Target, metric: str) -> Markup | None:
