@@ -155,3 +155,40 @@ def test_a_damaged_bundle_is_refused(log: Path, polyrec: Command, tmp_path: Path
     done = polyrec("predict", tmp_path / "out" / "bundle", log / "log.parquet", "--out", tmp_path / "p.parquet")
     assert done.code == 2
     assert "differs from what was written" in done.err
+
+
+SCORED: dict[str, tuple[Callable[[pl.DataFrame, Path], None], str]] = {
+    "missing column": (lambda rows, path: rows.drop("price").write_parquet(path), "'price' is not in"),
+    "wrong type": (lambda rows, path: rows.with_columns(price=pl.lit("cheap")).write_parquet(path), "expected numbers"),
+    "null scenario": (lambda rows, path: rows.with_columns(tab=pl.lit(None, pl.String)).write_parquet(path), "is null"),
+    "no rows": (lambda rows, path: rows.head(0).write_parquet(path), "no rows"),
+    "no bytes": (lambda rows, path: path.write_bytes(b""), "0 bytes"),
+    "not parquet": (lambda rows, path: path.write_text("hello"), "cannot be read as parquet"),
+}
+
+
+def test_scoring_refuses_in_words_what_training_refuses_and_writes_nothing(
+    log: Path, polyrec: Command, tmp_path: Path
+) -> None:
+    assert polyrec("fit", log / "run.toml", "--out", tmp_path / "a", "--set", "training.epochs=1").code == 0
+    rows, there = pl.read_parquet(log / "log.parquet"), tmp_path / "outputs"
+    there.mkdir()
+    for case, (write, words) in SCORED.items():
+        write(rows, tmp_path / "rows.parquet")
+        for command, out in (("predict", "p.parquet"), ("evaluate", "e.json")):
+            done = polyrec(command, tmp_path / "a" / "bundle", tmp_path / "rows.parquet", "--out", there / out)
+            assert done.code == 2, (case, command, done.err)
+            assert words in done.err, (case, command)
+            assert "Traceback" not in done.err
+            assert list(there.iterdir()) == []
+
+
+def test_one_row_and_odd_numbers_are_scored(log: Path, polyrec: Command, tmp_path: Path) -> None:
+    assert polyrec("fit", log / "run.toml", "--out", tmp_path / "a", "--set", "training.epochs=1").code == 0
+    rows = pl.read_parquet(log / "log.parquet")
+    odd = [rows.head(1), *(rows.head(3).with_columns(price=pl.lit(one)) for one in (float("nan"), float("inf"), None))]
+    for one in odd:
+        one.with_columns(pl.col("price").cast(pl.Float64)).write_parquet(tmp_path / "rows.parquet")
+        out = tmp_path / "p.parquet"
+        assert polyrec("predict", tmp_path / "a" / "bundle", tmp_path / "rows.parquet", "--out", out).code == 0
+        assert pl.read_parquet(out)["p_click"].is_between(0, 1).all()

@@ -71,7 +71,7 @@ def main() -> None:
         _tell(str(reason), debug, 2)
     except OSError as reason:
         place = f": {reason.filename}" if reason.filename else ""
-        _tell(f"{reason.strerror or reason}{place}.", debug, 2)
+        _tell(f"{str(reason.strerror or reason).rstrip('.')}{place}.", debug, 2)
     except Exception as reason:
         fault = f"{type(reason).__name__}: {reason}. This is a fault of polyrec: run with --debug and report it."
         _tell(fault, debug, 1)

@@ -1,9 +1,18 @@
+from dataclasses import fields
+
 import pytest
 
-from polyrec.models import build, names
+from polyrec.models import build, entry, names
 from polyrec.testing import CHECKS, Subject
 
-VARIANTS = [(name, {"numeric": "piecewise", "tables": "dense", "dropout": 0.1}) for name in names()] + [
+
+def common(name):
+    """Options that every model has, and dropout where it has that."""
+    options = {"numeric": "piecewise", "tables": "dense"}
+    return options | ({"dropout": 0.1} if "dropout" in {one.name for one in fields(entry(name).config)} else {})
+
+
+VARIANTS = [(name, common(name)) for name in names()] + [
     ("shared_bottom", {"towers": "task", "tower_widths": ()}),
     ("mmoe", {"towers": "task", "experts": 2}),
     ("ple", {"towers": "task", "levels": 2, "head_experts": 2}),
