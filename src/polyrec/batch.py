@@ -147,15 +147,27 @@ class Batch:
         """Labels of a target and the rows that lie in its space and have been observed.
 
         In space `all`: every row whose label was observed. In the parent's space: of those, the rows on
-        which the parent, and every task before it, happened.
+        which the parent happened, and with it every task that it cannot happen without.
         """
         place = self.layout.task_index(target.task)
         inside = self.observed[:, place]
         if target.space != ALL:
-            for task in funnel(self.layout.tasks, target.space):
+            for task in reversed(funnel(self.layout.tasks, target.space)):
                 before = self.layout.task_index(task.name)
                 inside = inside & self.observed[:, before] & (self.labels[:, before] > 0.5)
+                if not task.strict:
+                    break
         return self.labels[:, place], inside
+
+    def through(self, task: str) -> tuple[Float[Tensor, "B"], Bool[Tensor, "B"]]:
+        """Whether the task happened by way of its whole funnel, and the rows on which that is known.
+
+        One step that is known not to have happened is enough to know.
+        """
+        places = [self.layout.task_index(step.name) for step in funnel(self.layout.tasks, task)]
+        label, observed = self.labels[:, places], self.observed[:, places]
+        happened = (label * observed).prod(1)
+        return happened, observed.all(1) | (observed & (label < 0.5)).any(1)
 
     def select(self, rows: Int[Tensor, "K"]) -> "Batch":
         """These rows, in this order."""

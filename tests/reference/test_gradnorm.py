@@ -1,11 +1,14 @@
 """GradNorm's weights against the paper's loss, differentiated twice by autograd, and a step by hand."""
 
+import math
+
 import pytest
 import torch
 from torch import nn
 
 from polyrec.errors import ConfigError
 from polyrec.objectives.balance import build
+from polyrec.objectives.balance.gradnorm import LOOKS
 
 
 class TwoTasks(nn.Module):
@@ -47,38 +50,83 @@ def step(balancer, model, x, terms=None):
     balancer.backward(terms or model.terms(x), parameters, step=0)
 
 
+def told(balancer, initial, recent):
+    """As if every term had been looked at often enough."""
+    balancer.initial.copy_(initial)
+    balancer.recent.copy_(recent)
+    balancer.seen.fill_(10_000)
+
+
 @pytest.mark.parametrize("alpha", [0.0, 0.5, 1.5])
-def test_the_weights_move_by_the_gradient_of_the_paper_and_sum_to_the_number_of_tasks(alpha):
+def test_the_weights_move_against_the_gradient_of_the_paper_and_sum_to_the_number_of_tasks(alpha):
     torch.manual_seed(0)
-    model, x, later = TwoTasks(), torch.randn(16, 4), torch.randn(16, 4)
+    model, x = TwoTasks(), torch.randn(16, 4)
     balancer = build("gradnorm", ("a", "b", "c"), {"alpha": alpha, "lr": 0.1})
-    initial = torch.stack([one.detach() for one in model.terms(x).values()])
+    now = torch.stack([one.detach() for one in model.terms(x).values()])
+    initial = now * torch.tensor([1.0, 2.0, 0.5])
+    told(balancer, initial, now)
+    before = torch.tensor([0.5, 0.8, 1.7])
+    balancer.factors.copy_(before)
+    gradient, _ = gradient_by_the_paper(model, x, before, initial, alpha)
+    norms = [torch.autograd.grad(value, model.shared, retain_graph=True)[0].norm() for value in model.terms(x).values()]
+    weighted = before * torch.stack(norms)
+    ratio = now / initial
+    target = weighted.mean() * (ratio / ratio.mean()) ** alpha
+    moved = before * torch.exp(-0.1 * ((weighted - target) / target).clamp(-1, 1))
     step(balancer, model, x)
-    before = torch.tensor(list(balancer.weights.values()))
-    gradient, mean = gradient_by_the_paper(model, later, before, initial, alpha)
-    moved = (before - 0.1 * gradient / mean).clamp(min=1e-3)
-    step(balancer, model, later)
     after = torch.tensor(list(balancer.weights.values()))
-    torch.testing.assert_close(after, moved * 3 / moved.sum(), rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(after, moved * 3 / moved.sum(), rtol=1e-4, atol=1e-6)
+    assert torch.equal((moved - before).sign(), -gradient.sign())
     assert float(after.sum()) == pytest.approx(3.0)
 
 
 def test_one_step_by_hand():
-    # L_a = 3 w, L_b = w at w = 1: g = (3, 1), G mean 2, both rates 1, so both targets are 2.
-    # Gradient of the weights: (+3, -1); moved by -0.1 * (+3, -1) / 2: (0.85, 1.05); to a sum of 2: / 0.95.
+    # L_a = 3 w, L_b = w at w = 1: G = (3, 1), their mean 2, both rates 1, so both targets are 2.
+    # (G - target) / target = (1/2, -1/2): weights times exp(-0.05) and exp(0.05), then scaled to a sum of 2.
     shared = nn.Parameter(torch.ones(1, 1))
     balancer = build("gradnorm", ("a", "b"), {"lr": 0.1})
     balancer.backward({"a": 3 * shared.sum(), "b": shared.sum()}, [shared], step=0)
-    assert balancer.weights == pytest.approx({"a": 0.85 / 0.95, "b": 1.05 / 0.95})
+    up, down = math.exp(0.05), math.exp(-0.05)
+    assert balancer.weights == pytest.approx({"a": 2 * down / (up + down), "b": 2 * up / (up + down)})
     assert shared.grad.item() == pytest.approx(4.0)  # the weights of before this step
 
 
+@pytest.mark.parametrize("norm", [2.0, 20.0, 100.0])
+def test_weights_settle_where_norms_are_equal_however_far_apart_they_are(norm):
+    shared = nn.Parameter(torch.ones(1, 1))
+    balancer = build("gradnorm", ("a", "b", "c"))
+    seen = []
+    for number in range(800):
+        terms = {"a": norm * shared.sum(), "b": shared.sum() * 1.0, "c": shared.sum() * 1.0}
+        balancer.backward(terms, [shared], step=number)
+        seen.append(balancer.weights["a"])
+    right = 3 / (1 + 2 * norm)  # w_a norm = w_b = w_c, and they sum to 3
+    assert seen[-1] == pytest.approx(right, rel=0.02)
+    assert max(seen[-100:]) - min(seen[-100:]) < 0.02 * right
+
+
+def test_the_first_loss_is_a_mean_of_looks_and_rates_count_only_then():
+    shared = nn.Parameter(torch.ones(1, 1))
+    balancer = build("gradnorm", ("a", "b"), {"alpha": 1.0})
+    losses = [0.01, *[1.0] * (LOOKS - 1)]  # a rare term: nothing in its first batch
+    for number, loss in enumerate(losses):
+        balancer.backward({"a": loss * shared.sum(), "b": shared.sum() * 1.0}, [shared], step=number)
+    assert balancer.initial.tolist() == pytest.approx([sum(losses) / LOOKS, 1.0])
+    assert balancer.seen.tolist() == [LOOKS, LOOKS]
+    weighted = torch.tensor([1.0, 1.0])
+    balancer.seen.fill_(LOOKS - 1)
+    assert balancer.targets(weighted, torch.tensor([True, True])).tolist() == [1.0, 1.0]
+    balancer.seen.fill_(LOOKS)
+    balancer.recent.copy_(balancer.initial * torch.tensor([3.0, 1.0]))
+    assert balancer.targets(weighted, torch.tensor([True, True])).tolist() == pytest.approx([1.5, 0.5])
+
+
 def weights_after(alpha, fast):
-    """Weights after 20 batches in which task `slow` stays as it is and `fast` goes its way."""
+    """Weights after 60 batches in which task `slow` stays as it is and `fast` goes its way."""
     own, other, shared = (nn.Parameter(torch.ones(1, 4)) for _ in range(3))
     balancer = build("gradnorm", ("slow", "fast"), {"lr": 0.05, "alpha": alpha})
-    for number in range(20):
-        terms = {"slow": (shared * own).sum(), "fast": fast((shared * other).sum(), 0.8**number)}
+    for number in range(60):
+        terms = {"slow": (shared * own).sum(), "fast": fast((shared * other).sum(), 0.96**number)}
         balancer.backward(terms, [own, other, shared], step=number)
     return balancer.weights
 
@@ -103,7 +151,7 @@ def test_a_term_without_rows_keeps_out_of_every_mean():
     step(pair, model, x, {name: one for name, one in model.terms(x).items() if name != "c"})
     ours, theirs = both.weights, pair.weights
     assert ours["a"] / ours["b"] == pytest.approx(theirs["a"] / theirs["b"], rel=1e-5)
-    assert both.initial[2] == 0.0
+    assert both.seen.tolist() == [1, 1, 0]
     assert all(torch.isfinite(one.grad).all() for one in model.parameters() if one.grad is not None)
 
 
@@ -132,5 +180,5 @@ def test_between_two_looks_the_weights_stay_and_still_count():
         balancer.backward({"a": 3 * shared.sum(), "b": shared.sum()}, [shared], step=number)
         assert shared.grad.item() == pytest.approx(3 * before["a"] + before["b"])
         told.append(balancer.weights["a"])
-    assert told[0] == told[1] == pytest.approx(0.85 / 0.95)  # moved at step 0, not at step 1
+    assert told[0] == told[1] < 1.0  # moved at step 0, not at step 1
     assert told[2] == told[3] < told[1]

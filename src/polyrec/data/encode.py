@@ -18,7 +18,7 @@ from polyrec.data.plain import Plain
 from polyrec.data.values import UNKNOWN, Values
 from polyrec.data.vocabulary import Vocabulary
 from polyrec.errors import BundleError, DataError, together, unknown
-from polyrec.schema import Feature, Schema
+from polyrec.schema import Feature, Schema, Task, funnel
 from polyrec.shapes import Tensor
 
 _SHARED = 'Leave such rows out, or set unknown_scenario = "shared" in the schema to score them by the shared path.'
@@ -204,6 +204,7 @@ class Encoder:
             for start, chunk in _chunks(rows, task.label):
                 stop = start + len(chunk)
                 labels[start:stop, place], observed[start:stop, place] = read_labels(chunk, f"label {task.label!r}")
+        _imply(tasks, labels, observed)
         return torch.from_numpy(labels), torch.from_numpy(observed)
 
     def _scenario(self, columns: pa.Table | Plain, rows: int, strict: bool) -> Tensor:
@@ -242,6 +243,15 @@ class Encoder:
                 codes = hash_text(keys.values).view(np.int64) if keys.kind == "text" else keys.integers()
                 found[start : start + len(chunk)] = keys.spread(codes, NO_USER)
         return torch.from_numpy(found)
+
+
+def _imply(tasks: Sequence[Task], labels: np.ndarray, observed: np.ndarray) -> None:
+    """A null label of a task that cannot happen without its parent is known to be 0 where the parent did not happen."""
+    places = {task.name: place for place, task in enumerate(tasks)}
+    for task in sorted(tasks, key=lambda one: len(funnel(tasks, one.name))):
+        if task.after is not None and task.strict:
+            parent = places[task.after]
+            observed[:, places[task.name]] |= observed[:, parent] & (labels[:, parent] < 0.5)
 
 
 def _check_fit(schema: Schema, vocabulary: Vocabulary) -> None:

@@ -13,7 +13,7 @@ from polyrec.objectives.cells import binary_term
 from polyrec.objectives.logspace import LogProbability
 from polyrec.objectives.objective import Objective, Predictions, Terms, register
 from polyrec.schema import Target, Task, funnel
-from polyrec.shapes import Float, Tensor
+from polyrec.shapes import Bool, Float, Tensor
 
 Weight = Annotated[float, Ge(0.0)]
 Propensity = Annotated[float, Gt(0.0), Lt(1.0)]
@@ -106,8 +106,8 @@ class Counterfactual(Objective):
             for name, term in self.risk(task, output, batch, propensity).items():
                 terms[name] = self.config.conversion * term
             if self.config.whole > 0:
-                parent, seen = batch.target(Target(task.after))
-                one = binary_term(whole[task.name].logit, label * parent, observed & seen, batch.weight)
+                label, observed = batch.through(task.name)
+                one = binary_term(whole[task.name].logit, label, observed, batch.weight)
                 terms[f"{task.after}*{task.name}"] = self.config.whole * one
         return terms
 
@@ -121,6 +121,13 @@ class Counterfactual(Objective):
             else whole[target.task].logit
             for target in self.layout.targets
         }
+
+    def split(self, task: Task, batch: Batch) -> tuple[Float[Tensor, "B"], Bool[Tensor, "B"], Bool[Tensor, "B"]]:
+        """The labels of a task; rows on which its parent happened by way of the funnel; those on which it did not."""
+        assert task.after is not None
+        label, inside = batch.target(Target(task.name, task.after))
+        parent, known = batch.through(task.after)
+        return label, inside & known & (parent > 0.5), known & (parent < 0.5)
 
     def _whole(self, output: Output) -> dict[str, LogProbability]:
         found: dict[str, LogProbability] = {}
@@ -169,7 +176,7 @@ class Escm2(Counterfactual):
     ) -> dict[str, Float[Tensor, ""]]:
         """Inverse-propensity or doubly robust."""
         assert task.after is not None
-        label, clicked = batch.target(Target(task.name, task.after))
+        label, clicked, _ = self.split(task, batch)
         error = functional.binary_cross_entropy_with_logits(output.logits[task.name], label, reduction="none")
         share = clicked * batch.weight / propensity
         total = batch.weight.sum().clamp_min(torch.finfo(torch.float32).tiny)
@@ -214,11 +221,9 @@ class Dcmt(Counterfactual):
     ) -> dict[str, Float[Tensor, ""]]:
         """Both worlds, and their agreement."""
         assert task.after is not None
-        label, clicked = batch.target(Target(task.name, task.after))
-        parent, seen = batch.target(Target(task.after))
+        label, clicked, past = self.split(task, batch)
         factual = output.logits[task.name]
         twin = output.logits[f"{task.name}|counterfactual"]
-        past = seen & (parent < 0.5)
         complement = (1 - propensity).clamp_min(self.config.least)
         agreement = (1 - torch.sigmoid(factual) - torch.sigmoid(twin)).abs()
         total = batch.weight.sum().clamp_min(torch.finfo(torch.float32).tiny)

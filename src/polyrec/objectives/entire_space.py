@@ -19,7 +19,7 @@ class EntireSpaceConfig:
     __pydantic_config__ = STRICT
     action: bool = True  # split p(t | c) by the task that `via` names
     unclicked: bool = True  # model p(t | not c) where a task may happen without its parent
-    identify: bool = False  # also supervise each route of such a task by the rows that took it
+    identify: bool = False  # also supervise both routes of such a task by the rows that took them
     task_weights: Mapping[str, Weight] = field(default_factory=dict)
 
 
@@ -78,6 +78,8 @@ class EntireSpace(Objective):
         # Parents before children, whatever order the schema has them in.
         ordered = sorted(layout.tasks, key=lambda task: len(funnel(layout.tasks, task.name)))
         self.routes = tuple(_route(task, layout, config) for task in ordered)
+        past = {task.name for task in layout.tasks if not task.strict and not config.unclicked}
+        self.through = {task.name for task in ordered if past & {step.name for step in funnel(layout.tasks, task.name)}}
 
     @property
     def heads(self) -> tuple[str, ...]:
@@ -104,10 +106,8 @@ class EntireSpace(Objective):
             task, name = route.task, route.task.name
             label, observed = batch.target(Target(name))
             weight = self.config.task_weights.get(name, 1.0)
-            if task.after is not None and not task.strict and route.unclicked is None:
-                # Without a route past the parent, only what came through the parent can be explained.
-                parent, seen = batch.target(Target(task.after))
-                label, observed = label * parent, observed & seen
+            if name in self.through:  # without a route past a step, only what came through it can be explained
+                label, observed = batch.through(name)
             terms[name] = weight * binary_term(whole[name].logit, label, observed, batch.weight)
             if self.config.identify and route.unclicked is not None and task.after is not None:
                 parent, seen = batch.target(Target(task.after))

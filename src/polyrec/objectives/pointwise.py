@@ -83,6 +83,8 @@ class Pointwise(Objective):
         output, terms = self.started(output), {}
         for head, target in self.targets.items():
             label, inside = batch.target(target)
+            if not self.config.unclicked and target.space != ALL:  # its factors are multiplied: the whole funnel
+                inside = inside & (batch.through(target.space)[0] > 0.5)
             weight = batch.weight
             if self.weighted:
                 weight = row_weights(self.cells[self.layout.task_index(target.task)], batch.scenario, weight)

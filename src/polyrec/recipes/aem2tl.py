@@ -2,11 +2,12 @@
 
 Network: shared and scenario experts side by side (scenario-CGC), task experts of each scenario on top (task-CGC),
 towers whose layers are scaled by who the user and the item are (personalised gating).
-Objective: every task over all impressions, its conversions traced through click, action and neither; each route also
-learned from the rows that took it, since the paper's three terms alone leave the split between routes open (measured).
+Objective: every task over all impressions, its conversions traced through click, action and neither; conversions with
+and without a click also learned from the rows that took either route, since the paper's three terms alone leave that
+split open (measured). The split by the action is left to the whole.
 Weights: GradNorm, so that tasks train at equal rates.
 `aem2tl-paper` is the letter of the paper where it is known: its three terms, learning rate and batch, every parameter
-by Adam. The five others leave one part of `aem2tl` out each.
+by Adam, and a larger network (its sizes are our decision). The five others leave one part of `aem2tl` out each.
 """
 
 from dataclasses import replace
@@ -33,6 +34,14 @@ PAPER = add(
         RECIPE,
         name="aem2tl-paper",
         summary="the letter of the paper: its three terms, learning rate 2e-5, batch 1024, Adam on everything",
+        model_options={
+            "shared_experts": 3,
+            "own_experts": 3,
+            "task_expert_widths": (128, 64),
+            "task_own_experts": 2,
+            "tower_widths": (128, 64),
+            "gate_width": 64,
+        },
         objective_options={"action": True, "unclicked": True, "identify": False},
         balancer_options={"alpha": 0.5},
         training={"lr": 2e-5, "batch_size": 1024, "tables": "dense"},

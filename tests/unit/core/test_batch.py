@@ -73,3 +73,30 @@ def test_ids_outside_their_table_are_refused_by_name() -> None:
     rows.scenario[0] = 2
     with pytest.raises(DataError, match=r"scenario index 2 has no scenario\. Known: home, feed"):
         rows.check()
+
+
+def funnel_batch(strict):
+    """Cart may happen without a click unless `strict`. Rows: all three; no click; a click alone; click unknown."""
+    layout = Layout(
+        ("home",),
+        (Task("click", "c"), Task("cart", "a", after="click", strict=strict), Task("buy", "b", after="cart")),
+    )
+    labels = torch.tensor([[1.0, 1, 1], [0, 1, 1], [1, 0, 0], [0, 1, 0]])
+    observed = torch.tensor([[True, True, True], [True, True, True], [True, True, True], [False, True, True]])
+    none = torch.zeros(4, dtype=torch.long)
+    return Batch(layout, torch.zeros(4, 0), torch.zeros(4, 0), none, labels, observed, torch.ones(4), none)
+
+
+def test_the_space_of_a_parent_asks_only_for_what_the_parent_cannot_happen_without():
+    _, inside = funnel_batch(strict=True).target(Target("buy", "cart"))
+    assert inside.tolist() == [True, False, False, False]
+    _, inside = funnel_batch(strict=False).target(Target("buy", "cart"))
+    assert inside.tolist() == [True, True, False, True]  # a cart without a click, or with one that is unknown
+
+
+def test_through_says_what_happened_by_way_of_the_whole_funnel_and_where_that_is_known():
+    happened, known = funnel_batch(strict=False).through("buy")
+    assert happened.tolist() == [1.0, 0.0, 0.0, 0.0]
+    assert known.tolist() == [True, True, True, True]  # the last: nothing was bought, whatever the click was
+    happened, known = funnel_batch(strict=False).through("cart")
+    assert (happened.tolist(), known.tolist()) == ([1.0, 0.0, 0.0, 0.0], [True, True, True, False])

@@ -236,3 +236,16 @@ def test_every_row_of_the_real_log_decodes_to_its_value(journey_small):
         batch = encoder.encode(table)
         assert (known[batch.ids[:, 0].numpy() - 2] == np.array(table["item_type"].to_pylist())).all()
         assert batch.label("buy").numpy().tolist() == table["buy"].to_pylist()
+
+
+def test_a_null_label_of_a_strict_task_is_0_where_its_parent_did_not_happen(encoder):
+    batch = encoder.encode(changed(click=[0, 1, None, 0], buy=[None, None, None, 0]))
+    assert batch.label("buy").tolist() == [0.0, 0.0, 0.0, 0.0]
+    assert batch.observed[:, 1].tolist() == [True, False, False, True]  # known only where nothing was clicked
+
+
+def test_a_null_label_of_a_task_that_may_happen_without_its_parent_stays_unknown(write):
+    loose = replace(SCHEMA, tasks=(SCHEMA.tasks[0], replace(SCHEMA.tasks[1], strict=False)))
+    encoder = Encoder(loose, Vocabulary.fit(loose, Source((write(LOG),))))
+    batch = encoder.encode(changed(click=[0, 1, 0, 0], buy=[None, 1, None, 0]))
+    assert batch.observed[:, 1].tolist() == [False, True, False, True]

@@ -8,6 +8,7 @@ import torch
 
 from polyrec.batch import Layout, Output
 from polyrec.objectives import build
+from polyrec.objectives.start import begin
 from polyrec.schema import Target, Task
 
 STRICT = Layout(("home",), (Task("click", "c"), Task("buy", "b", after="click")))
@@ -165,3 +166,24 @@ def test_click_only_learns_conversions_on_clicked_rows_alone_and_multiplies(make
     assert moved[1] == 0  # bought without a click: not in click space
     found = {target: torch.sigmoid(one) for target, one in objective.predict(Output(heads)).items()}
     torch.testing.assert_close(found[Target("buy")], found[Target("click")] * found[Target("buy", "click")])
+
+
+LOOSE_IN_THE_MIDDLE = Layout(
+    ("home",),
+    (Task("click", "c"), Task("cart", "a", after="click", strict=False), Task("buy", "b", after="cart")),
+)
+
+
+@pytest.mark.parametrize("name", ["click_only", "esmm", "escm2-ipw", "escm2-dr", "dcmt"])
+def test_without_a_route_past_a_step_the_chain_is_learned_from_what_came_through_all_of_it(make, name):
+    # 100 rows: 50 clicks; a cart on 10 of each half; buys: 8 of the clicked carts, 2 of the others.
+    rows = [(1.0, 1.0, 1.0)] * 8 + [(1.0, 1.0, 0.0)] * 2 + [(1.0, 0.0, 0.0)] * 40
+    rows += [(0.0, 1.0, 1.0)] * 2 + [(0.0, 1.0, 0.0)] * 8 + [(0.0, 0.0, 0.0)] * 40
+    batch, objective = make(LOOSE_IN_THE_MIDDLE, rows), made(name, LOOSE_IN_THE_MIDDLE)
+    begin(objective, [batch])
+    zero = Output({head: torch.zeros(1) for head in objective.heads})
+    found = {target: float(torch.sigmoid(one)) for target, one in objective.predict(zero).items()}
+    assert found[Target("click")] == pytest.approx(0.5, abs=0.02)
+    assert found[Target("cart")] == pytest.approx(0.1, abs=0.01)  # through a click
+    assert found[Target("buy")] == pytest.approx(0.08, abs=0.01)  # through a click and a cart
+    assert found[Target("buy", "cart")] == pytest.approx(0.8, abs=0.04)

@@ -14,7 +14,8 @@ from polyrec.objectives.balance.shared import last_shared
 from polyrec.objectives.objective import Terms
 from polyrec.shapes import Bool, Float, Int, Tensor
 
-_LEAST = 1e-3  # below it a weight would stop its task for good
+LOOKS = 20  # at a term, before its rate counts: a rare term's first batch says little of its loss
+_RECENT = 0.1  # share of the newest look in the recent loss
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +35,15 @@ class GradNorm(Balancer):
     Formula:
         G_i = |grad_W w_i L_i|, on W, the last shared layer; r_i = (L_i / L_i(0)) / mean_j(L_j / L_j(0));
         target_i = mean_j(G_j) r_i^alpha, held constant; loss of the weights: sum_i |G_i - target_i|.
-        Since G_i = w_i g_i with g_i = |grad_W L_i|, its gradient is sign(G_i - target_i) g_i: no second
-        derivative is needed. After each step the weights are scaled to sum to the number of tasks.
+        Since G_i = w_i |grad_W L_i|, a weight goes down where G_i is above its target and up where it is below:
+            w_i <- w_i exp(-lr clamp((G_i - target_i) / target_i, -1, 1)),
+        and then all are scaled to sum to the number of tasks.
 
-    Ours: the step is divided by mean_j(G_j), so that `lr` means the same for every scale of the losses, and a
-    weight stays at or above 0.001. A term without rows in a batch keeps out of every mean, and its weight
-    changes only by the scaling. L_i(0) is the loss of the first batch in which term i has rows.
+    Ours: the paper's gradient of the weights' loss has the same sign, and its size is that of grad_W L_i, which would
+    throw a weight far past its target where norms differ by ten times and more; a step here is at most `lr`, in
+    proportion, and smaller near the target. L_i(0) is the mean of a term's first 20 looks with rows, L_i a running
+    mean, and r_i is 1 until then. A term without rows in a batch keeps out of every mean, and its weight changes only
+    by the scaling.
 
     Raises:
         ConfigError: at the first batch with rows of two terms, when no two terms share a weight matrix.
@@ -47,13 +51,17 @@ class GradNorm(Balancer):
 
     factors: Float[Tensor, "T"]
     initial: Float[Tensor, "T"]
+    recent: Float[Tensor, "T"]
+    seen: Int[Tensor, "T"]
     layer: Int[Tensor, ""]
 
     def __init__(self, terms: Sequence[str], config: GradNormConfig) -> None:
         super().__init__(terms)
         self.config = config
         self.register_buffer("factors", torch.ones(len(self.terms)))
-        self.register_buffer("initial", torch.zeros(len(self.terms)))  # 0: not seen yet
+        self.register_buffer("initial", torch.zeros(len(self.terms)))  # mean loss of the first looks
+        self.register_buffer("recent", torch.zeros(len(self.terms)))
+        self.register_buffer("seen", torch.zeros(len(self.terms), dtype=torch.long))  # looks at which it had rows
         self.register_buffer("layer", torch.tensor(-1))  # place of W among the parameters; -1: not found yet
         self._place: int | None = None
 
@@ -71,24 +79,30 @@ class GradNorm(Balancer):
         added((values * self.factors).sum(), extra).backward()  # type: ignore[no-untyped-call]
         with torch.no_grad():
             active = (norms > 0) & (values > 0)
-            self.initial.copy_(torch.where((self.initial == 0) & active, values, self.initial))
-            gradient, mean = self.gradient(values.detach(), norms, active)
-            moved = self.factors - self.config.lr * gradient / torch.where(mean > 0, mean, torch.ones_like(mean))
-            moved = moved.clamp(min=_LEAST)
+            self._remember(values, active)
+            weighted = self.factors * norms  # G
+            target = self.targets(weighted, active)
+            away = ((weighted - target) / target).clamp(-1.0, 1.0)
+            moved = self.factors * torch.where(active, -self.config.lr * away, torch.zeros_like(away)).exp()
             self.factors.copy_(moved * (len(self.terms) / moved.sum()))
 
-    def gradient(
-        self, values: Float[Tensor, "T"], norms: Float[Tensor, "T"], active: Bool[Tensor, "T"]
-    ) -> tuple[Float[Tensor, "T"], Float[Tensor, ""]]:
-        """The gradient of the weights' own loss, 0 for terms that are not active, and mean_j(G_j)."""
+    def targets(self, weighted: Float[Tensor, "T"], active: Bool[Tensor, "T"]) -> Float[Tensor, "T"]:
+        """What each G_i should be: mean_j(G_j) r_i^alpha over the active terms; 1 for the others."""
         count = active.sum().clamp(min=1)
-        ratio = torch.where(active, values / self.initial, torch.zeros_like(values))
-        mean_ratio = ratio.sum() / count
-        rate = ratio / torch.where(mean_ratio > 0, mean_ratio, torch.ones_like(mean_ratio))
-        weighted = self.factors * norms * active  # G
-        mean = weighted.sum() / count
-        target = mean * rate.pow(self.config.alpha)
-        return (weighted - target).sign() * norms * active, mean
+        known = self.seen >= LOOKS
+        ratio = torch.where(known & (self.initial > 0), self.recent / self.initial, torch.ones_like(weighted))
+        mean_ratio = (ratio * active).sum() / count
+        rate = torch.where(known, ratio / torch.where(mean_ratio > 0, mean_ratio, 1.0), torch.ones_like(ratio))
+        target = (weighted * active).sum() / count * rate.pow(self.config.alpha)
+        return torch.where(active & (target > 0), target, torch.ones_like(target))
+
+    def _remember(self, values: Float[Tensor, "T"], active: Bool[Tensor, "T"]) -> None:
+        """Take a look's losses into the first and the recent mean of the terms that have rows."""
+        self.seen += active
+        share = 1.0 / self.seen.clamp(min=1)
+        early = active & (self.seen <= LOOKS)
+        self.initial.copy_(torch.where(early, self.initial.lerp(values, share), self.initial))
+        self.recent.copy_(torch.where(active, self.recent.lerp(values, share.clamp(min=_RECENT)), self.recent))
 
     @property
     def weights(self) -> Mapping[str, float]:
