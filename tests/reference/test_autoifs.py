@@ -29,7 +29,9 @@ def batch():
     scenario = torch.randint(0, 3, (ROWS,), generator=draw)
     labels = (torch.rand(ROWS, 2, generator=draw) < 0.5).double()
     none = torch.zeros(ROWS, 0, dtype=torch.float64)
-    return Batch(LAYOUT, ids, none, scenario, labels, labels >= 0, torch.ones(ROWS), torch.zeros(ROWS))
+    return Batch(
+        LAYOUT, ids, none, scenario, labels, labels >= 0, torch.ones(ROWS), torch.zeros(ROWS, dtype=torch.long)
+    )
 
 
 def build(**options):
