@@ -62,6 +62,7 @@ def main() -> None:
     parser.add_argument("--suite", choices=SETTINGS, default="recipes")
     parser.add_argument("--recipes", nargs="+")
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--at-once", type=int, default=2)
     options = parser.parse_args()
     recipes = options.recipes or (ENTIRE_SPACE if options.suite == "entire_space" else RECIPES)
@@ -69,9 +70,8 @@ def main() -> None:
     schema = complete_journey.schema()
     schema = replace(schema, keys=replace(schema.keys, time="week"))
     (options.out / "schema.toml").write_text(schema.to_toml(), encoding="utf-8")
-    (options.out / "run.toml").write_text(
-        DATA.format(log=options.log.resolve()) + SETTINGS[options.suite], encoding="utf-8"
-    )
+    settings = SETTINGS[options.suite].replace("epochs = 2", f"epochs = {options.epochs}")
+    (options.out / "run.toml").write_text(DATA.format(log=options.log.resolve()) + settings, encoding="utf-8")
     runs = [(recipe, seed) for seed in range(options.seeds) for recipe in recipes]
     with ThreadPoolExecutor(options.at_once) as pool:
         list(pool.map(lambda one: fit(options.out, *one), runs))
