@@ -79,6 +79,8 @@ class Plain:
         for m in range(2):
             w_m = gates[:, 4 * m : 4 * m + 4]
             g = (w_m > 0).double() if self.hard else 1 / (1 + torch.exp(-TAU * w_m))
+            if self.hard and self.fusion == "select":  # the flow of least w is kept
+                g = torch.where(w_m == w_m.min(-1, keepdim=True).values, 0.0, g)
             found.append(self.subtract(s, p, g, m) if self.fusion == "subtract" else self.select(s, p, g, m))
         return torch.stack(found, 1)
 
@@ -229,10 +231,10 @@ def test_the_selection_network_never_trains_the_embeddings():
 
 
 def test_hard_gates_read_the_embeddings_that_they_were_found_with():
-    search, rows = build(), batch()
-    weights = {**build(gates="hard").state_dict(), **search.state_dict()}
+    search, rows = build(fusion="subtract"), batch()
+    weights = {**build(fusion="subtract", gates="hard").state_dict(), **search.state_dict()}
     weights |= Carry("search", "inputs.", "selector.inputs.").renamed(search.state_dict())
-    retrain = build(gates="hard")
+    retrain = build(fusion="subtract", gates="hard")
     retrain.load_state_dict(weights)
     before = retrain(rows).hidden["prune/click"]
     soft = search(rows).hidden["prune/click"]

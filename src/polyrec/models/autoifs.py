@@ -10,7 +10,8 @@ selection network, which reads the embeddings without training them, has a gate 
     increment:  logit^m = b^m + sum_j (1 - g_j) flow_j,           flows F00, F11 - F10 - F01 + F00, F01 - F00, F10 - F00
                 with F_ab = (T + b L^m)(relu(a ? u : s)): each flow is what its units add; all four make the full net
 
-A row of unknown scenario passes through the shared scenario unit alone.
+A row of unknown scenario passes through the shared scenario unit alone. In `select` and `increment` the flow that the
+selection wants most is kept whatever its gate says: a head without flows would say the same of every row.
 
 Source: Yang et al. 2026, "AutoIFS" (WSDM 2026, arXiv 2512.13396); `subtract` is the published form, `select` and
 `increment` are ours, as are stacks of any depth, gates by cell, and any number of scenarios and tasks.
@@ -171,7 +172,8 @@ class Selection(nn.Module):
         else:
             self.network = CellSelector(len(layout.scenarios), heads=heads, flows=len(FLOWS))
         kind: Literal["soft", "straight", "hard"] = "soft" if config.gates == "open" else config.gates
-        self.gate = Pruning(kind, peak=config.peak, anneal=config.anneal)
+        # A head without any flow would say the same of every row; the published form has a rest even then.
+        self.gate = Pruning(kind, peak=config.peak, anneal=config.anneal, keep_one=config.fusion != "subtract")
 
     def forward(self, batch: Batch, order: Tensor | None, x: Float[Tensor, "B W"]) -> Float[Tensor, "T B J"]:
         """Gates of rows in the order asked for."""

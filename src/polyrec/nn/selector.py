@@ -52,6 +52,7 @@ class Pruning(nn.Module):
 
     Formula:
         soft: `g = sigmoid(tau w)` · hard: `g = 1[w > 0]` · straight: the value of hard, the gradient of soft
+        with `keep_one`, the flow of least w is never pruned by hard and straight gates
         `tau = peak ^ done`; done goes from 0 to 1 over the stage, from epoch to epoch (`e / (epochs - 1)`) or step
         by step.
 
@@ -65,9 +66,15 @@ class Pruning(nn.Module):
     temperature: Tensor
 
     def __init__(
-        self, kind: Literal["soft", "hard", "straight"], *, peak: float, anneal: Literal["epoch", "step"] = "epoch"
+        self,
+        kind: Literal["soft", "hard", "straight"],
+        *,
+        peak: float,
+        anneal: Literal["epoch", "step"] = "epoch",
+        keep_one: bool = False,
     ) -> None:
         super().__init__()
+        self.keep_one = keep_one
         self.kind, self.peak, self.anneal = kind, peak, anneal
         self.register_buffer("temperature", torch.ones(()))
 
@@ -81,6 +88,10 @@ class Pruning(nn.Module):
     def forward(self, w: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
         """A gate for each number."""
         if self.kind == "hard":
-            return (w > 0).to(w.dtype)
+            return self._hard(w)
         soft = torch.sigmoid(self.temperature * w)
-        return soft if self.kind == "soft" else (w > 0).to(w.dtype) + soft - soft.detach()
+        return soft if self.kind == "soft" else self._hard(w) + soft - soft.detach()
+
+    def _hard(self, w: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
+        pruned = w > 0
+        return (pruned & (w > w.amin(-1, keepdim=True)) if self.keep_one else pruned).to(w.dtype)
