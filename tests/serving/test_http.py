@@ -310,7 +310,11 @@ def test_the_access_log_has_a_json_line_a_request(bundle, serve, caplog):
         server = serve(bundle)
         server.ask("/score", {"rows": [ROW]})
         server.ask("/a%0Ab%00%22")
-    lines = [json.loads(record.getMessage()) for record in caplog.records if record.name == "polyrec.access"]
+        lines = []
+        until = time.monotonic() + 10  # a line is written after its answer has been sent
+        while len(lines) < 2 and time.monotonic() < until:
+            lines = [json.loads(record.getMessage()) for record in caplog.records if record.name == "polyrec.access"]
+            time.sleep(0.01)
     assert [(one["method"], one["status"]) for one in lines] == [("POST", 200), ("GET", 404)]
     assert lines[0]["path"] == "/score"
     assert "\n" not in lines[1]["path"]

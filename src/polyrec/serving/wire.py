@@ -84,7 +84,7 @@ class Wire:
         {'tab': ['home', 'home'], 'price': [2.5, None]}
         >>> decode(b'{"rows": [{"tab": "home", "price": "dear"}]}', wire.score)
         Traceback (most recent call last):
-        polyrec.serving.refusal.Refusal: rows[0].price: Expected `bool | int | float | null`, got `str`
+        polyrec.serving.refusal.Refusal: (422, 'rows[0].price: Expected `bool | int | float | null`, got `str`')
     """
 
     def __init__(self, schema: Schema, extra: Sequence[Feature] = ()) -> None:
