@@ -1,6 +1,6 @@
 """AutoIFS on worlds whose useless flows are planted: what it prunes, and what that is worth.
 
-    python benchmarks/autoifs_flows.py --out /tmp/flows --rows 300000 --seeds 3 --only autoifs autoifs-noselect
+    python benchmarks/autoifs_flows.py --out runs/flows --rows 300000 --seeds 3 --only autoifs autoifs-noselect
 
 For each seed a world (`simulate --preset flows`), for each variant a fit, and a line: precision and recall of the
 pruned flows against the planted useless ones (a flow of a cell counts as pruned where most test rows prune it), and

@@ -1,6 +1,6 @@
 """What a search selects, without the retraining: gates against planted useless flows, by schedule.
 
-    python benchmarks/autoifs_search.py --worlds /tmp/flows/world0 /tmp/flows/world1 /tmp/flows/world2
+    python benchmarks/autoifs_search.py --worlds runs/flows/world0 runs/flows/world1 runs/flows/world2
 
 For each world and schedule: precision and recall of the pruned flows, and the AUC with which w ranks useless flows
 above useful ones (0.5: no better than chance); the same at the random start.
