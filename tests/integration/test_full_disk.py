@@ -1,5 +1,6 @@
-"""A disk that is really full while a checkpoint is written: a file system of 400 kB, mounted for the test."""
+"""Disks that are really full: small file systems, mounted for the test."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -12,20 +13,23 @@ from polyrec.errors import NotReadyError
 from polyrec.training import checkpoint
 from polyrec.training.checkpoint import Checkpoint
 
-MOUNT = 'mount -t tmpfs -o size=400k tmpfs "$1" && shift && exec "$@"'
+pytestmark = pytest.mark.slow
+MOUNT = 'mount -t tmpfs -o size="$1" tmpfs "$2" && shift 2 && exec "$@"'
 
 
-@pytest.mark.slow
-def test_a_full_disk_leaves_the_checkpoint_before_intact_and_says_so(tmp_path):
-    inside = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", MOUNT, "sh", str(tmp_path)]
-    if (
-        shutil.which("unshare") is None
-        or subprocess.run([*inside, "true"], capture_output=True, check=False).returncode
-    ):
+def inside(size, folder, *command):
+    """A command in a mount namespace of its own, where `folder` is a disk of that size."""
+    start = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", MOUNT, "sh", size, str(folder)]
+    if shutil.which("unshare") is None or subprocess.run([*start, "true"], capture_output=True, check=False).returncode:
         pytest.skip("needs a small file system, which this machine does not let the test mount")
-    done = subprocess.run(
-        [*inside, sys.executable, __file__, str(tmp_path)], capture_output=True, text=True, check=False
-    )
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run([*start, *command], capture_output=True, text=True, env=environment, check=False)
+    assert "Traceback" not in done.stderr
+    return done
+
+
+def test_a_full_disk_leaves_the_checkpoint_before_intact_and_says_so(tmp_path):
+    done = inside("400k", tmp_path, sys.executable, __file__, str(tmp_path))
     said, step, *left = done.stdout.splitlines()
     assert said.endswith(
         "could not be written: the disk is full. The checkpoint before it is intact. "
@@ -33,6 +37,49 @@ def test_a_full_disk_leaves_the_checkpoint_before_intact_and_says_so(tmp_path):
     )
     assert step == "1"
     assert left == ["a.safetensors"]
+
+
+FIT = """
+fit() { "$1" -m polyrec fit "$2" --out "$3/run" --set training.checkpoint_steps=1 --set training.epochs=1 $4 2>&1; }
+fit "$@"; echo "code $?"; ls -A "$3/run/checkpoints"; ls -d "$3/run/bundle" "$3/run/report.json"
+mount -o remount,size=64m "$3"
+fit "$@" --resume; echo "code $?"
+"""
+
+
+def test_fit_on_a_disk_that_fills_up_keeps_its_checkpoint_and_goes_on_when_there_is_space(log, tmp_path):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    # 1,000 kB hold one checkpoint of this run, not two.
+    done = inside("1000k", disk, "sh", "-c", FIT, "sh", sys.executable, str(log / "run.toml"), str(disk))
+    said, code, left, *resumed = done.stdout.splitlines()
+    assert said.startswith("polyrec: checkpoint ")
+    assert "the disk is full. The checkpoint before it is intact. Free some space and run again with --resume." in said
+    assert code == "code 2"
+    assert left == "train.safetensors", "nothing half-written lies beside it"
+    assert done.stderr.count("No such file") == 2, "neither bundle nor report"
+    assert "bundle: " in resumed[-2]
+    assert resumed[-1] == "code 0"
+
+
+OUTPUTS = """
+"$1" -m polyrec predict "$2" "$3" --out "$4/p.parquet" 2>&1; echo "code $?"
+"$1" -m polyrec simulate --rows 20000 --out "$4/world" 2>&1; echo "code $?"
+ls -A "$4"
+"""
+
+
+def test_outputs_that_do_not_fit_on_the_disk_are_not_there_at_all(log, polyrec, tmp_path):
+    assert polyrec("fit", log / "run.toml", "--out", tmp_path / "run", "--set", "training.epochs=1").code == 0
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    bundle, rows = tmp_path / "run" / "bundle", log / "log.parquet"
+    done = inside("32k", disk, "sh", "-c", OUTPUTS, "sh", sys.executable, str(bundle), str(rows), str(disk))
+    predict, simulate, left = done.stdout.split("code ")
+    assert "No space left on device" in predict
+    assert simulate.startswith("2\n")
+    assert "No space left on device" in simulate
+    assert left == "2\n", "nothing else is said, and nothing lies there"
 
 
 def fill(folder):

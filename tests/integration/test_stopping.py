@@ -13,8 +13,8 @@ pytestmark = pytest.mark.slow
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-def stopped(*arguments, folder, when, by):
-    """Runs a command, sends it a signal when `when()` is true, and gives its code and stderr."""
+def stopped(*arguments, folder, when, by, times=1):
+    """Runs a command, sends it so many signals when `when()` is true, and gives its code and stderr."""
     command = [sys.executable, "-m", "polyrec", *map(str, arguments)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(
@@ -25,7 +25,9 @@ def stopped(*arguments, folder, when, by):
         assert process.poll() is None, process.communicate()[1]
         assert time.monotonic() < end, "the command never got so far"
         time.sleep(0.005)
-    process.send_signal(by)
+    for _ in range(times):
+        process.send_signal(by)
+        time.sleep(0.03)
     said = process.communicate(timeout=60)[1]
     assert "Traceback" not in said
     return process.returncode, said
@@ -50,11 +52,12 @@ def test_predict_that_is_stopped_leaves_no_file(by, log, polyrec, tmp_path):
     assert files(out) == []
 
 
+@pytest.mark.parametrize("times", [1, 4])
 @pytest.mark.parametrize("by", SIGNALS)
-def test_simulate_that_is_stopped_leaves_no_folder(by, tmp_path):
+def test_simulate_that_is_stopped_leaves_no_folder(by, times, tmp_path):
     code, said = stopped(
         "simulate", "--out", tmp_path / "here" / "world", "--rows", 5_000_000,
-        folder=tmp_path, when=lambda: "log.parquet" in files(tmp_path / "here"), by=by,
+        folder=tmp_path, when=lambda: "log.parquet" in files(tmp_path / "here"), by=by, times=times,
     )  # fmt: skip
     assert code == 130
     assert said == "polyrec: interrupted: nothing was written.\n"
