@@ -1,5 +1,6 @@
 """Bad input gets one clear message and exit code 2, never a traceback, and nothing is lost."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -93,9 +94,11 @@ def test_an_all_positive_label_is_reported_as_undefined_with_its_reason(
     changed(log, lambda rows: rows.with_columns(is_click=pl.lit(1, pl.Int8)))
     done = polyrec("fit", log / "run.toml", "--out", tmp_path / "out")
     assert done.code == 0, done.err
-    assert "warning: label 'is_click' of task 'click' is 1 in every training row" in done.err
-    import json
-
+    warning = "label 'is_click' of task 'click' is 1 in every training row"
+    assert f"warning: {warning}" in done.err
+    events = [json.loads(line) for line in (tmp_path / "out" / "events.jsonl").read_text().splitlines()]
+    assert [one["kind"] for one in events].count("warning") == 1
+    assert events[0]["text"].startswith(warning)
     cells = json.loads((tmp_path / "out" / "report.json").read_text())["cells"]
     auc = [one for one in cells if one["task"] == "click" and one["metric"] == "auc" and one["scenario"] == "home"]
     assert auc[0]["value"] is None

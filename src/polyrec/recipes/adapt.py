@@ -195,7 +195,7 @@ def _judged(
     bundle: Bundle, rows: Batch, history: History, training: TrainingConfig, scenario: str, start: str | None
 ) -> Report:
     told: dict[str, Any] = {"steps": history.steps, "best_step": history.best_step, "seed": training.seed}
-    told["seconds"] = round(history.seconds, 3)
+    told["seconds"] = round(history.taken, 3)
     told["rows_per_second"] = round(history.rows / max(history.seconds, 1e-9))
     return Report.build(
         _collected(bundle, rows),

@@ -15,6 +15,7 @@ from polyrec.recipes.prepare import Prepared, prepare
 from polyrec.recipes.rows import Rows
 from polyrec.training import History, Parts
 from polyrec.training import run as run_plan
+from polyrec.training.events import Events
 from polyrec.training.progress import Log
 
 
@@ -58,11 +59,9 @@ def fit(
     prepared = prepared or prepare(run.data, folder.vocabulary, progress)
     plan, rows = plan_of(run), Rows(run, prepared)
     assemblies = {stage.name: assemble(run, prepared.encoder.layout, stage.name) for stage in plan.stages}
-    if log is not None:
-        for warning in prepared.warnings:
-            log(f"warning: {warning}.")
     folder.claim(whole, prepared.about())
     prepared.keep(folder.vocabulary)
+    _warn(prepared.warnings, folder, log)
     results = run_plan(
         plan,
         lambda stage, _: _parts(rows, assemblies[stage.name]),
@@ -81,6 +80,16 @@ def fit(
         progress,
     )
     return folder
+
+
+def _warn(warnings: Sequence[str], folder: RunFolder, log: Log | None) -> None:
+    """Say what is odd about the rows: at every attempt, and once in the events."""
+    new = not folder.events.exists()
+    for warning in warnings:
+        if log is not None:
+            log(f"warning: {warning}.")
+        if new:
+            Events(folder.events).add("warning", text=warning)
 
 
 def _told(histories: Sequence[History]) -> dict[str, Any]:

@@ -268,14 +268,15 @@ class _Loop:
             self._save()
 
     def _save(self) -> None:
+        now = time.monotonic()
+        self.place.taken, self.saved = self.place.taken + now - self.saved, now
         if self.kept is None or self.events is None:
             return
         if not self.running.losses.finite():
             self._tell()
         self.place.events = self.events.size()
-        self.place.taken += time.monotonic() - self.saved
         checkpoint.save(self.kept, self.running.checkpoint())
-        self.saved = self.mark = time.monotonic()
+        self.mark = time.monotonic()
 
     def _interrupted(self) -> str:
         where = f"stopped at step {self.place.step:,} of {self.planned:,} of stage {self.stage.name!r}"

@@ -67,6 +67,13 @@ def test_the_time_of_every_attempt_is_counted(setup, tmp_path):
     assert history.taken > second * 0.8 + 8 * 0.02
 
 
+def test_time_is_counted_without_a_folder_too(setup):
+    one = setup()
+    started = time.monotonic()
+    history = one.train(epochs=2, evaluations=1)
+    assert 0 < history.seconds <= history.taken <= time.monotonic() - started
+
+
 def raise_once(calls):
     import signal
 
