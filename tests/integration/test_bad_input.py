@@ -1,6 +1,7 @@
 """Bad input gets one clear message and exit code 2, never a traceback, and nothing is lost."""
 
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,10 @@ CASES: dict[str, tuple[Callable[[Path], None], tuple[str, ...]]] = {
     "all-null column": (
         lambda log: changed(log, lambda rows: rows.with_columns(price=pl.lit(None, pl.Float64))),
         ("'price'",),
+    ),
+    "column of NaN and infinities": (
+        lambda log: changed(log, lambda rows: rows.with_columns(price=pl.Series([math.nan, math.inf] * 3_000))),
+        ("'price'", "NaN or infinite in all"),
     ),
     "label that is not 0 or 1": (
         lambda log: changed(log, lambda rows: rows.with_columns(is_click=pl.lit(3, pl.Int8))),
@@ -160,6 +165,11 @@ def test_a_damaged_bundle_is_refused(log: Path, polyrec: Command, tmp_path: Path
     assert "differs from what was written" in done.err
 
 
+def cut(rows: pl.DataFrame, path: Path) -> None:
+    rows.write_parquet(path)
+    path.write_bytes(path.read_bytes()[:5_000])
+
+
 SCORED: dict[str, tuple[Callable[[pl.DataFrame, Path], None], str]] = {
     "missing column": (lambda rows, path: rows.drop("price").write_parquet(path), "'price' is not in"),
     "wrong type": (lambda rows, path: rows.with_columns(price=pl.lit("cheap")).write_parquet(path), "expected numbers"),
@@ -167,6 +177,8 @@ SCORED: dict[str, tuple[Callable[[pl.DataFrame, Path], None], str]] = {
     "no rows": (lambda rows, path: rows.head(0).write_parquet(path), "no rows"),
     "no bytes": (lambda rows, path: path.write_bytes(b""), "0 bytes"),
     "not parquet": (lambda rows, path: path.write_text("hello"), "cannot be read as parquet"),
+    "cut short": (cut, "It may be cut short"),
+    "unknown scenario": (lambda rows, path: rows.with_columns(tab=pl.lit("garden")).write_parquet(path), "'garden'"),
 }
 
 

@@ -50,7 +50,8 @@ def find(schema: Schema, source: Source, progress: Progress | None = None) -> Fi
         raise DataError(f"{', '.join(map(str, source.paths))}: no training rows. Check the split.")
     for name, (what, _) in gathered.items():
         if what.nulls == what.rows:
-            raise DataError(f"feature {name!r} is null in all {rows:,} training rows. Remove the feature.")
+            missing = "null, NaN or infinite" if isinstance(what, Tally) else "null"
+            raise DataError(f"feature {name!r} is {missing} in all {rows:,} training rows. Remove the feature.")
     tallies = {name: what for name, (what, _) in gathered.items() if isinstance(what, Tally)}
     discrete = [one.name for one in schema.features if one.kind in ("categorical", "sequence")]
     counts = {name: what for name, (what, _) in gathered.items() if isinstance(what, Counted) and name in discrete}
