@@ -21,6 +21,7 @@ from polyrec.metrics.ranked import rank
 from polyrec.schema import Target
 
 METRICS = ("auc", "log_loss")
+FEW = 10  # users with a positive, or with a negative: below, a cell's spread cannot be told from its own rows
 _HIGHER_IS_BETTER = {"auc": True, "log_loss": False}
 Runs = Sequence[Influence]
 
@@ -39,7 +40,9 @@ def compare(
     comparison paired, and gives the variance that a bootstrap over users would, without its noise. Several runs of
     one recipe are averaged, and the spread between them is a second source of doubt beside the users, each with
     Student's quantile for its own degrees of freedom (`student.half_width`). Verdicts allow for the number of
-    cells (Holm), named cells apart from the pooled and mean ones.
+    cells (Holm), named cells apart from the pooled and mean ones. A cell with fewer than 10 users of either class has
+    its difference and no interval or verdict: variances estimated from so few are far too small, and false verdicts
+    would be the rule.
 
     Args:
         baseline: predictions of one run, or of several runs of one recipe that differ in their seed.
@@ -134,7 +137,8 @@ def _influences(
         return why or [auc_influence(rank(one, labels, cluster), groups.clusters) for one in logits]
     if not len(labels):
         return why
-    found = [loss_influence(losses(one, labels), cluster, groups.clusters) for one in logits]
+    rarer = min(len(np.unique(cluster[labels])), len(np.unique(cluster[~labels])))
+    found = [replace(loss_influence(losses(one, labels), cluster, groups.clusters), rarer=rarer) for one in logits]
     return found if all(math.isfinite(one.value) for one in found) else "infinite: probability 0 or 1, and wrong"
 
 
@@ -167,7 +171,12 @@ def _difference(
     if note:
         return replace(plain, note=note)
     parts = np.mean([run.parts for run in two], axis=0) - np.mean([run.parts for run in one], axis=0)
-    paired = Influence(change, parts)
+    rarer = min((run.rarer for run in runs if run.rarer is not None), default=None)
+    if rarer is not None and rarer < FEW:
+        return replace(plain, note=f"no interval: only {rarer} users have rows of one class, at least {FEW} are needed")
+    paired = Influence(change, parts, rarer=rarer)
+    if change and not paired.variance:
+        return replace(plain, note="no interval: all users' rows moved it alike, so there is no spread to judge by")
     pieces = [(paired.variance, paired.freedom), _spread((one, two))]
     half = student.half_width(pieces, level)
     return replace(plain, low=change - half, high=change + half, p=student.doubt(change, pieces))

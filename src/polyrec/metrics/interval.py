@@ -26,6 +26,7 @@ class Influence:
     value: float
     parts: Float[np.ndarray, "C"]
     note: str = ""  # why there is no interval
+    rarer: int | None = None  # clusters that have rows of the class that fewer of them have
 
     @property
     def variance(self) -> float:
@@ -36,7 +37,8 @@ class Influence:
     def freedom(self) -> int:
         """Degrees of freedom of the variance, from the fourth moment of the parts (Satterthwaite).
 
-        Few clusters that carry all of it (five positives, one heavy user) leave few degrees, and a wider interval.
+        Few clusters that carry all of it (five positives, one heavy user) leave few degrees, and a wider interval;
+        never more than one less than the clusters of the rarer class, whose own spread so few say little of.
         """
         squares = self.parts * self.parts
         total = float(squares.sum())
@@ -45,7 +47,8 @@ class Influence:
             return 1
         spread = float(squares @ squares) - total * total / active
         exact = 2 * total * total / spread if spread > 0 else math.inf
-        return max(1, int(min(exact, active - 1)))
+        most = active - 1 if self.rarer is None else min(active, self.rarer) - 1
+        return max(1, int(min(exact, most)))
 
 
 def auc_influence(ranked: Ranked, clusters: int) -> Influence:
@@ -71,7 +74,7 @@ def auc_influence(ranked: Ranked, clusters: int) -> Influence:
         few = "positives" if with_positive < 2 else "negatives"
         return Influence(value, np.zeros(clusters), f"no interval: all {few} are one user's or one row")
     wider = np.sqrt([with_positive / (with_positive - 1), with_negative / (with_negative - 1)])
-    return Influence(value, wider @ both.reshape(2, clusters))
+    return Influence(value, wider @ both.reshape(2, clusters), rarer=min(with_positive, with_negative))
 
 
 def _shares(ranked: Ranked, negatives: int, least: int = BLOCK) -> Iterator[tuple[Block, np.ndarray, np.ndarray]]:
