@@ -37,6 +37,10 @@ CASES: dict[str, tuple[Callable[[Path], None], tuple[str, ...]]] = {
     ),
     "empty file": (lambda log: changed(log, lambda rows: rows.head(0)), ("no rows",)),
     "one row": (lambda log: changed(log, lambda rows: rows.head(1)), ("3",)),
+    "label of NaN alone": (
+        lambda log: changed(log, lambda rows: rows.with_columns(is_buy=pl.lit(float("nan")))),
+        ("null in every training row",),
+    ),
     "all-null column": (
         lambda log: changed(log, lambda rows: rows.with_columns(price=pl.lit(None, pl.Float64))),
         ("'price'",),

@@ -48,8 +48,9 @@ class Bundle:
 
     @torch.inference_mode()
     def logits(self, batch: Batch) -> Mapping[Target, Float[Tensor, "B"]]:
-        """The logit of every target, a function of each row alone."""
-        return self.objective.predict(self.model(batch))
+        """The logit of every target, a function of each row alone; on the model's device, wherever the batch is."""
+        device = next((one.device for one in self.model.parameters()), batch.ids.device)
+        return self.objective.predict(self.model(batch.to(device)))
 
     def probabilities(self, batch: Batch) -> dict[Target, Float[Tensor, "B"]]:
         """The probability of every target."""

@@ -1,5 +1,6 @@
 """Rows on disk: files in an order, a condition on their rows, and streams of them in bounded memory."""
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -33,7 +34,7 @@ def expand(patterns: Sequence[str | Path]) -> tuple[Path, ...]:
         >>> [path.name for path in expand([folder / "day*.csv"])]
         ['day1.csv', 'day2.csv']
     """
-    found: dict[Path, None] = {}
+    found: dict[Path, Path] = {}  # by where it really is
     for pattern in map(str, patterns):
         paths = [Path(pattern)] if Path(pattern).exists() else _matching(Path(pattern))
         if not paths:
@@ -42,10 +43,10 @@ def expand(patterns: Sequence[str | Path]) -> tuple[Path, ...]:
         for path in paths:
             if path.is_dir():
                 raise DataError(f"{path} is a folder; name the files in it, for example {path}/*.parquet.")
-            found[path] = None
+            found.setdefault(Path(os.path.normpath(path.absolute())), path)
     if not found:
         raise DataError("no file is named. Name at least one parquet or CSV file.")
-    return tuple(found)
+    return tuple(found.values())
 
 
 def _matching(pattern: Path) -> list[Path]:

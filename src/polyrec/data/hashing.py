@@ -13,7 +13,7 @@ _FIRST = np.uint64(0x9E3779B97F4A7C15)
 _SECOND = np.uint64(0xBF58476D1CE4E5B9)
 _THIRD = np.uint64(0x94D049BB133111EB)
 _BASE = 0x5851F42D4C957F2D  # odd, so that its powers never vanish
-_ABSENT = np.uint64(0xD1B54A32D192ED03)
+ABSENT = np.uint64(0xD1B54A32D192ED03)
 
 
 def splitmix64(values: np.ndarray) -> np.ndarray:
@@ -71,7 +71,7 @@ def hash_keys(keys: Keys) -> np.ndarray:
     """A 64-bit hash of each row's value: of integers their mixed value, of texts `hash_text`, of null a constant."""
     values = keys.values
     hashed = hash_text(values) if keys.kind == "text" else splitmix64(keys.integers())
-    return keys.spread(hashed, _ABSENT)
+    return keys.spread(hashed, ABSENT)
 
 
 def fraction(hashes: np.ndarray, seed: int) -> np.ndarray:

@@ -94,6 +94,7 @@ def _read(column: pa.Array, where: str) -> tuple[KeyKind | None, KeyValues, np.n
         column = column.cast(pa.int8())
     elif pa.types.is_floating(kind):
         not_numbers = pc.is_nan(column)
+        _check_exact(column, where)
         column = cast(pc.if_else(not_numbers, None, column), pa.int64(), where)
         nulls = column.is_null().to_numpy(zero_copy_only=False) if column.null_count else None
     elif pa.types.is_uint64(kind):
@@ -103,6 +104,17 @@ def _read(column: pa.Array, where: str) -> tuple[KeyKind | None, KeyValues, np.n
             f"{where} has type {kind}: ids are integers, texts or booleans. Convert the column, or leave it out."
         )
     return "integer", as_numpy(column, 0), nulls
+
+
+def _check_exact(column: pa.Array, where: str) -> None:
+    """Refuse floats so large that neighbouring integers are one number: ids may have been merged already."""
+    bound = float(2 ** {16: 11, 32: 24, 64: 53}[column.type.bit_width])
+    largest = pc.max(pc.abs(column)).as_py() if column.type.bit_width > 16 else None
+    if largest is not None and np.isfinite(largest) and largest >= bound:
+        raise DataError(
+            f"{where} has {largest:.0f} in a column of type {column.type}, which cannot tell integers from {bound:.0f} "
+            "on apart: ids may have been merged already. Store them as int64 or as text."
+        )
 
 
 def cast(column: pa.Array, kind: pa.DataType, where: str) -> pa.Array:

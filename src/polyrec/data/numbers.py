@@ -94,7 +94,7 @@ class Numbers:
         out[:] = self.transform(values)
 
     def _by_table(self, column: pa.Array, low: int, high: int, out: np.ndarray, absent: np.ndarray | None) -> None:
-        table = self.transform(np.arange(low, high + 1, dtype=np.float64))
+        table = self.transform(np.arange(low, high + 1, dtype=np.int64).astype(np.float64))  # exact beyond 2^53 too
         places = as_numpy(column, low)
         out[:] = table.take(places.astype(np.int64) - low)
         if column.null_count:
@@ -164,7 +164,7 @@ class Tally:
             self.kind,
             self._raw.mean,
             self._used.mean,
-            self._used.deviation or 1.0,
+            1.0 if self._raw.constant else self._used.deviation or 1.0,  # rounding may leave a deviation of 1e-16
             knots,
             places,
             self.nulls,
@@ -186,12 +186,14 @@ class Moments:
         self.count = 0
         self.mean = 0.0
         self._squares = 0.0
+        self._low, self._high = np.inf, -np.inf
 
     def add(self, values: np.ndarray) -> None:
         """Take in a chunk."""
         count = len(values)
         if not count:
             return
+        self._low, self._high = min(self._low, float(values.min())), max(self._high, float(values.max()))
         mean = float(values.mean())
         squares = float(np.square(values - mean).sum())
         total = self.count + count
@@ -199,6 +201,11 @@ class Moments:
         self._squares += squares + apart * apart * self.count * count / total
         self.mean += apart * count / total
         self.count = total
+
+    @property
+    def constant(self) -> bool:
+        """Whether all values were the same."""
+        return self._low >= self._high
 
     @property
     def deviation(self) -> float:

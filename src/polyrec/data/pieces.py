@@ -55,9 +55,10 @@ def schema_of(paths: Sequence[Path]) -> pa.Schema:
     """
     schemas = [_schema(path) for path in paths]
     first = schemas[0]
-    twice = sorted({name for name in first.names if first.names.count(name) > 1})
-    if twice:
-        raise DataError(f"{paths[0]} has more than one column {twice[0]!r}. Give each column a name of its own.")
+    for path, one in zip(paths, schemas, strict=True):
+        twice = sorted({name for name in one.names if one.names.count(name) > 1})
+        if twice:
+            raise DataError(f"{path} has more than one column {twice[0]!r}. Give each column a name of its own.")
     for path, other in zip(paths[1:], schemas[1:], strict=True):
         apart = sorted(set(first.names) ^ set(other.names))
         if apart:

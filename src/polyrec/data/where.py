@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from polyrec.data.hashing import fraction, hash_keys, splitmix64
+from polyrec.data.hashing import ABSENT, fraction, hash_keys, splitmix64
 from polyrec.data.keys import is_text, read_keys
 from polyrec.errors import ConfigError, DataError
 
@@ -98,7 +98,10 @@ class Share:
             place = fraction(splitmix64(np.arange(first, first + rows.num_rows)), self.seed)
         else:
             chunks = [hash_keys(read_keys(one, f"key {self.column!r}")) for one in rows[self.column].chunks]
-            place = fraction(np.concatenate(chunks) if chunks else np.zeros(0, np.uint64), self.seed)
+            hashes = np.concatenate(chunks) if chunks else np.zeros(0, np.uint64)
+            nobody = np.flatnonzero(hashes == ABSENT)  # rows of nobody known are nobody's: each by itself
+            hashes[nobody] = splitmix64(nobody + first)
+            place = fraction(hashes, self.seed)
         return (place >= self.low) & (place < self.high)
 
     def verdict(self, statistics: Mapping[str, Any], kind: pa.DataType) -> bool | None:  # noqa: ARG002

@@ -63,22 +63,10 @@ def fit(
     prepared.keep(folder.vocabulary)
     _warn(prepared.warnings, folder, log)
     results = run_plan(
-        plan,
-        lambda stage, _: _parts(rows, assemblies[stage.name]),
-        folder=folder.path,
-        resume=resume,
-        log=log,
+        plan, lambda stage, _: _parts(rows, assemblies[stage.name]), folder=folder.path, resume=resume, log=log
     )
-    keep(
-        folder,
-        rows,
-        assemblies[plan.stages[-1].name],
-        {
-            **_told([one.history for one in results.values()]),
-            "seed": training.seed,
-        },
-        progress,
-    )
+    run_facts = {**_told([one.history for one in results.values()]), "seed": training.seed}
+    keep(folder, rows, assemblies[plan.stages[-1].name], run_facts, progress)
     return folder
 
 

@@ -1,6 +1,7 @@
 """From a run file to encoded rows: schema, split, vocabulary, encoder."""
 
 from dataclasses import dataclass, replace
+from math import isnan
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +78,7 @@ def _checked(prepared: Prepared, progress: Progress | None) -> tuple[str, ...]:
             prepared.encoder.check(table, strict=training)
             for label in labels if training else ():
                 bounds = pc.min_max(table[label]).as_py()
-                observed[label] |= {float(one) for one in bounds.values() if one is not None}
+                observed[label] |= {float(one) for one in bounds.values() if one is not None and not isnan(one)}
     for task in schema.tasks:
         if not observed[task.label]:
             raise DataError(

@@ -86,9 +86,10 @@ class Average:
             one.data, self.weights[name] = self.weights[name], one.data
 
     def _current(self) -> dict[str, Tensor]:
-        """Parameters and buffers by name, the objects themselves; each once."""
-        return {
-            f"{part}/{name}": one
+        """Parameters and buffers by name, the objects themselves; each once, also where it has two names."""
+        found = {
+            id(one): (f"{part}/{name}", one)
             for part, module in self.parts.items()
             for name, one in module.state_dict(keep_vars=True).items()
         }
+        return dict(found.values())

@@ -241,3 +241,16 @@ def test_a_changed_file_is_read_anew(write):
     assert Source((path,)).rows() == 2
     pq.write_table(pa.table({"row": [1, 2, 3]}), path)
     assert Source((path,)).rows() == 3
+
+
+def test_two_columns_of_one_name_in_a_later_file_are_refused_too(tmp_path):
+    (tmp_path / "a.csv").write_text("row,x\n1,2\n")
+    (tmp_path / "b.csv").write_text("row,x,x\n1,2,3\n")
+    with pytest.raises(DataError, match=r"b\.csv has more than one column 'x'"):
+        Source(expand([tmp_path / "*.csv"])).columns()
+
+
+def test_one_file_under_two_spellings_is_read_once(write, tmp_path):
+    (tmp_path / "in").mkdir()
+    path = write({"row": [1]})
+    assert len(expand([path, path.parent / "in" / ".." / path.name])) == 1

@@ -87,3 +87,16 @@ def test_dictionaries_may_have_indices_of_any_type(index):
     column = pa.array(["b", None, "a", "b"]).dictionary_encode().cast(pa.dictionary(index, pa.string()))
     keys = read_keys(column, "feature 'tab'")
     assert [None if code < 0 else keys.values[int(code)].as_py() for code in keys.codes] == ["b", None, "a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("column", "bound"),
+    [
+        (pa.array([1.0, 2.0**53]), "9007199254740992"),
+        (pa.array([-(2.0**60), None]), "9007199254740992"),
+        (pa.array([16777216.0, 1.0], pa.float32()), "16777216"),
+    ],
+)
+def test_ids_in_floats_that_cannot_tell_them_apart_are_refused(column, bound):
+    with pytest.raises(DataError, match=rf"cannot tell integers from {bound} on apart.*Store them as int64 or as text"):
+        read_keys(column, "feature 'item'")

@@ -155,3 +155,19 @@ def test_quantiles_of_a_sample_are_near_those_of_all(monkeypatch):
         tally.add(part)
     middle = tally.fitted().transform(np.quantile(values, [0.1, 0.5, 0.9]))
     assert middle.tolist() == pytest.approx([0.1, 0.5, 0.9], abs=0.03)
+
+
+@pytest.mark.parametrize("kind", ["standard", "log"])
+@pytest.mark.parametrize("value", [0.1, 5.0, 1e-9, -3.3])
+def test_a_column_of_one_value_in_training_moves_another_value_by_its_distance(kind, value):
+    numbers = fitted(kind, [value] * 1000)  # whose deviation is some 1e-17 by rounding
+    assert max(map(abs, encoded(numbers, [value, value + 1.0])[0])) <= 1.0 + 1e-6
+
+
+def test_integers_beyond_what_a_float_counts_are_standardised_by_table_as_one_by_one():
+    low = 1_700_000_000_000_000_000
+    column = pa.array(np.arange(low, low + 60_000, 7, dtype=np.int64))
+    numbers = fitted("standard", column)
+    by_table = encoded(numbers, column)[0]
+    one_by_one = encoded(numbers, column.cast(pa.float64(), safe=False))[0]
+    assert by_table == pytest.approx(one_by_one, abs=1e-3)

@@ -112,3 +112,12 @@ def test_moments_of_a_file_become_what_json_holds():
     assert plain(datetime(2017, 1, 2, 3)) == "2017-01-02T03:00:00"
     assert plain(date(2017, 1, 2)) == "2017-01-02"
     assert plain(39) == 39
+
+
+def test_rows_of_nobody_known_are_parted_each_by_itself():
+    rows = pa.table({"user": pa.array([None] * 10_000, pa.int64())})
+    parts = [Share(low, high, 3, "user").mask(rows, 0) for low, high in ((0.0, 0.8), (0.8, 0.9), (0.9, 1.0))]
+    assert sum(part.astype(int) for part in parts).tolist() == [1] * 10_000
+    assert [part.mean() for part in parts] == pytest.approx([0.8, 0.1, 0.1], abs=0.02)
+    blocks = [Share(0.0, 0.8, 3, "user").mask(rows.slice(at, 100), at) for at in range(0, 10_000, 100)]
+    assert np.concatenate(blocks).tolist() == parts[0].tolist()

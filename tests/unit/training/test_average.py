@@ -78,3 +78,14 @@ def test_a_resumed_run_has_the_same_average(setup, tmp_path):
     second.train(epochs=4, average=12, folder=tmp_path, resume=True)
     for name, value in whole.model.state_dict().items():
         assert torch.equal(value, second.model.state_dict()[name]), name
+
+
+def test_a_tensor_under_two_names_gets_its_own_weights_back():
+    layer = nn.Linear(1, 1, bias=False)
+    average = Average({"model": nn.ModuleDict({"one": layer, "two": layer})}, 16)
+    for step, value in ((EVERY, 1.0), (2 * EVERY, 3.0)):
+        layer.weight.data.fill_(value)
+        average.move(step)
+    with average.shown():
+        assert layer.weight.item() == 2.0
+    assert layer.weight.item() == 3.0
