@@ -3,8 +3,6 @@
 from types import SimpleNamespace
 from typing import Any
 
-import torch
-
 from polyrec import models, objectives
 from polyrec.artifact import Bundle
 from polyrec.testing import example_layout, random_batch
