@@ -111,7 +111,7 @@ def auc(
         >>> scores, labels = np.array([0.1, 0.3, 0.2, 0.8, 0.6, 0.9]), np.array([0, 0, 1, 1, 0, 1]) > 0
         >>> found = auc(scores, labels)
         >>> [round(one, 3) for one in (found.value, found.low, found.high)]
-        [0.778, 0.08, 0.993]
+        [0.778, 0.007, 0.999]
     """
     codes = np.arange(len(scores)) if clusters is None else clusters
     ranked = rank(scores, labels, codes)
