@@ -1,5 +1,6 @@
 """`polyrec inspect`."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +10,9 @@ HELP = """Infer a schema, print statistics per column and cell, and name what wo
 
 Example: polyrec inspect log-*.parquet --out schema.toml
 """
+
+
+PIPED = 200  # columns where no terminal says how wide it is
 
 
 def run(
@@ -39,7 +43,8 @@ def run(
     declared = Schema.load(schema) if schema else None
     with bars() as progress:
         found = inspect(paths, declared, sample=sample, seed=seed, progress=progress)
-    render(found, Console())
+    here = Console()
+    render(found, here if here.is_terminal or "COLUMNS" in os.environ else Console(width=PIPED))
     if out is not None:
         write_text(out, found.to_toml())
         log(f"schema: {out}")

@@ -60,6 +60,13 @@ class Encoder:
             names += [key for key in (self.schema.keys.user, self.schema.keys.item) if key]
         return tuple(dict.fromkeys(names))
 
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """Columns that were text when the vocabulary was fitted, and are in a CSV file too."""
+        known = self.vocabulary.values
+        lists = [one.name for one in self.schema.features if one.kind in ("sequence", "vector")]
+        return tuple(dict.fromkeys([*lists, *(name for name, one in known.items() if one.kind == "text")]))
+
     def encode(self, rows: pa.Table, *, labels: bool = True, strict: bool = False) -> Batch:
         """Rows as packed tensors, in their order.
 

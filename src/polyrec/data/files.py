@@ -1,8 +1,8 @@
 """Rows on disk: files in an order, a condition on their rows, and streams of them in bounded memory."""
 
 import os
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import pyarrow as pa
 from polars.io.plugins import register_io_source
 
 from polyrec.data import where as conditions
-from polyrec.data.pieces import Piece, open_pieces, read_piece, schema_of
+from polyrec.data.pieces import Piece, is_csv, open_pieces, read_piece, schema_of
 from polyrec.data.where import Where
 from polyrec.errors import DataError, together, unknown
 
@@ -71,6 +71,7 @@ class Source:
 
     paths: tuple[Path, ...]
     where: Where | None = None
+    texts: frozenset[str] = frozenset()  # columns that are text in a CSV file, whatever their values look like
 
     def columns(self) -> dict[str, pa.DataType]:
         """Names and types of the columns, the same in every file.
@@ -97,7 +98,13 @@ class Source:
 
     def filtered(self, where: Where) -> "Source":
         """The rows of the same files that meet `where`."""
-        return Source(self.paths, where)
+        return replace(self, where=where)
+
+    def as_text(self, names: Iterable[str]) -> "Source":
+        """The same rows, where CSV files' values of these columns are text: `7` is no number in a list of ids."""
+        if not any(map(is_csv, self.paths)):
+            return self  # with what it has counted
+        return replace(self, texts=self.texts | frozenset(names))
 
     def tables(
         self, columns: Sequence[str] | None = None, start_row: int = 0, seed: Sequence[int] | None = None
@@ -150,18 +157,20 @@ class Source:
     def to_dict(self) -> dict[str, Any]:
         """Plain values; `from_dict` reads them back."""
         where = None if self.where is None else conditions.to_dict(self.where)
-        return {"paths": [str(path) for path in self.paths], "where": where}
+        paths = [str(path) for path in self.paths]
+        return {"paths": paths, "where": where, "texts": sorted(self.texts)}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Source":
         """A source from plain values."""
         where = values["where"]
         paths = tuple(Path(path) for path in values["paths"])
-        return cls(paths, None if where is None else conditions.from_dict(where))
+        condition = None if where is None else conditions.from_dict(where)
+        return cls(paths, condition, frozenset(values.get("texts", ())))
 
     @cached_property
     def _schema(self) -> pa.Schema:
-        return schema_of(self.paths)
+        return schema_of(self.paths, self.texts)
 
     @cached_property
     def _pieces(self) -> tuple[Piece, ...]:

@@ -58,7 +58,7 @@ class Loader:
                 f"batch_size = {batch_size}, shuffle_rows = {shuffle_rows}, prefetch = {prefetch}: "
                 "the first two must be at least 1, the last at least 0."
             )
-        self.source = source
+        self.source = source.as_text(encoder.texts)
         self.encoder = encoder
         self.batch_size = batch_size
         self.shuffle_rows = shuffle_rows

@@ -1,12 +1,13 @@
 """Row groups of parquet files and whole CSV files: what can be read on its own."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyarrow import csv
 
@@ -47,13 +48,19 @@ def is_csv(path: Path) -> bool:
     return path.suffix.lower() in (".csv", ".tsv")
 
 
-def schema_of(paths: Sequence[Path]) -> pa.Schema:
+def schema_of(paths: Sequence[Path], texts: Collection[str] = ()) -> pa.Schema:
     """The columns of the files, with types that hold every file's values.
+
+    A CSV file does not say its types: they are those of its first 8 MB, with `007` as text.
+
+    Args:
+        paths: the files.
+        texts: columns that are text in CSV files, whatever their values look like.
 
     Raises:
         DataError: a file cannot be read, lacks a column that the first has, or has a type that does not go with it.
     """
-    schemas = [_schema(path) for path in paths]
+    schemas = [_schema(path, texts) for path in paths]
     first = schemas[0]
     for path, one in zip(paths, schemas, strict=True):
         twice = sorted({name for name in one.names if one.names.count(name) > 1})
@@ -140,29 +147,40 @@ def _conform(table: pa.Table, target: pa.Schema) -> pa.Table:
 
 def _read_csv(path: Path, columns: Sequence[str], schema: pa.Schema) -> Iterator[pa.Table]:
     kinds = {name: schema.field(name).type for name in columns}
-    convert = csv.ConvertOptions(
-        column_types=kinds, include_columns=list(columns), strings_can_be_null=True, null_values=_NULLS
-    )
     try:
-        with csv.open_csv(path, _options(), _parsing(path), convert) as reader:
+        with csv.open_csv(path, _options(), _parsing(path), _converting(kinds, columns)) as reader:
             for batch in reader:
                 yield pa.Table.from_batches([batch])
     except (pa.ArrowInvalid, pa.ArrowKeyError, OSError) as reason:
         raise _not_csv(path, reason) from reason
 
 
-def _schema(path: Path) -> pa.Schema:
+def _schema(path: Path, texts: Collection[str]) -> pa.Schema:
     if not is_csv(path):
         fields = _metadata(path).schema.to_arrow_schema()
         return pa.schema([(one.name, _decoded(one.type)) for one in fields])
-    convert = csv.ConvertOptions(strings_can_be_null=True, null_values=_NULLS)
     try:
-        with csv.open_csv(path, _options(), _parsing(path), convert) as reader:
-            return pa.schema([(one.name, _csv_type(one, path)) for one in reader.schema])
+        with csv.open_csv(path, _options(), _parsing(path), _converting({}, ())) as reader:
+            kinds = {one.name: _csv_type(one, path) for one in reader.schema}
+            numbers = [name for name, kind in kinds.items() if pa.types.is_integer(kind) and name not in texts]
+            kinds |= dict.fromkeys([*_padded(path, numbers), *(name for name in texts if name in kinds)], pa.string())
+            return pa.schema([(one.name, kinds[one.name]) for one in reader.schema])
     except FileNotFoundError as reason:
         raise DataError(f"{path} does not exist. Check the path.") from reason
     except (pa.ArrowInvalid, OSError) as reason:
         raise _not_csv(path, reason) from reason
+
+
+def _padded(path: Path, names: Sequence[str]) -> list[str]:
+    """Columns of whole numbers that are ids of a fixed width: the first rows have a value like 007."""
+    if not names:
+        return []
+    kinds = dict.fromkeys(names, pa.string())
+    with csv.open_csv(path, _options(), _parsing(path), _converting(kinds, names)) as reader:
+        first = next(iter(reader), None)
+    if first is None:
+        return []
+    return [name for name in names if pc.any(pc.match_substring_regex(first[name], r"^[-+]?0\d")).as_py()]
 
 
 def _csv_type(field: pa.Field, path: Path) -> pa.DataType:
@@ -174,6 +192,12 @@ def _csv_type(field: pa.Field, path: Path) -> pa.DataType:
 
 def _decoded(kind: pa.DataType) -> pa.DataType:
     return kind.value_type if pa.types.is_dictionary(kind) else kind
+
+
+def _converting(kinds: Mapping[str, pa.DataType], columns: Sequence[str]) -> csv.ConvertOptions:
+    return csv.ConvertOptions(
+        column_types=kinds, include_columns=list(columns), strings_can_be_null=True, null_values=_NULLS
+    )
 
 
 def _options() -> csv.ReadOptions:

@@ -47,7 +47,7 @@ def split(data: DataConfig, schema: Schema) -> Splits:
     if data.train:
         return _named(data, schema)
     options = data.split or Split()
-    log = Source(expand(data.log))
+    log = Source(expand(data.log)).as_text(_lists(schema))
     log.require(_needed(schema))
     by = options.by or ("time" if schema.keys.time or options.valid_from is not None else "random")
     if by == "time":
@@ -65,10 +65,14 @@ def _named(data: DataConfig, schema: Schema) -> Splits:
             other = seen.setdefault(str(path.resolve()), name)
             if other != name:
                 raise ConfigError(f"[data] {path} is in {other} and in {name}. Keep it in one of them.")
-    parts = [Source(paths) for paths in found.values()]
+    parts = [Source(paths).as_text(_lists(schema)) for paths in found.values()]
     for part in parts:
         part.require(_needed(schema))
     return _checked(*parts, words=("as listed",) * 3)
+
+
+def _lists(schema: Schema) -> list[str]:
+    return [one.name for one in schema.features if one.kind in ("sequence", "vector")]
 
 
 def _needed(schema: Schema) -> list[str]:
@@ -137,6 +141,8 @@ def _cuts(log: Source, column: str, kind: pa.DataType, options: Split) -> tuple[
             sample.add(_times(chunk, column, kind))
     ordered = np.sort(sample.values())
     starts = np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1]))  # where a new moment begins
+    if len(ordered) < 3:
+        raise DataError(f"the log has {len(ordered)} rows to split; three parts need at least 3. Give more rows.")
     if len(starts) < 3:
         raise DataError(
             f"time column {column!r} has {len(starts)} different values; three parts need at least 3. "

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 import numpy as np
@@ -163,7 +163,8 @@ def _moment(value: Bound, kind: pa.DataType) -> pa.Scalar:
         return pa.scalar(value, stored).cast(kind)
     moment = datetime.fromisoformat(str(value))
     if pa.types.is_date(kind):
-        return pa.scalar(moment.date(), kind)
+        within = moment.time() > time.min  # a day that holds the moment begins before it
+        return pa.scalar(moment.date() + timedelta(days=int(within)), kind)
     if kind.tz is not None and moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
     if kind.tz is None and moment.tzinfo is not None:

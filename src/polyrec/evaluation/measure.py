@@ -16,6 +16,7 @@ from polyrec.metrics.resample import Resample
 from polyrec.shapes import Float
 
 METRICS = ("auc", "gauc", "log_loss", "ne", "ece", "pcoc")
+FEW_USERS = 10  # with rows of both classes: below, resampling them says nothing of the spread of GAUC
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -161,8 +162,11 @@ def _gauc(
         return Estimate.undefined("rows have no user, or all the same one"), None
     alone = rows - users.skipped_rows - int(users.rows.sum())
     found = users.estimate.noted(f"{alone:,} rows have no user" if alone else "")
-    if found.value is None or len(users.users) < 2:
-        return found if found.value is None else found.noted("no interval: one user"), None
+    both = len(users.users)
+    if found.value is None:
+        return found, None
+    if both < FEW_USERS:
+        return found.noted(f"no interval: {both} users with both classes, fewer than {FEW_USERS}"), None
     code, clusters = user_clusters[users.users], draws.clusters
     weighted = np.bincount(code, weights=users.aucs * users.rows, minlength=clusters)
     counted = np.bincount(code, weights=users.rows, minlength=clusters)

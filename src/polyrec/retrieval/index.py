@@ -208,6 +208,7 @@ def _read(bundle: Bundle, source: Source) -> tuple[pa.Table, dict[str, np.ndarra
     """Each item once, and for each scenario the rows of its items; None where the rows name no scenarios."""
     schema, key = bundle.schema, _item_key(bundle)
     names = list(dict.fromkeys([key, *(one.name for one in schema.features if one.side == "item")]))
+    source = source.as_text(bundle.encoder.texts)
     source.require(names)
     scenario = schema.keys.scenario
     named = scenario in source.columns()

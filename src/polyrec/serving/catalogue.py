@@ -33,6 +33,7 @@ class Catalogue:
             DataError: the schema names no item key, or the table lacks it or a feature of items.
         """
         schema = encoder.schema
+        source = source.as_text(encoder.texts)
         key, names = _check(schema, source.columns()), _item_features(schema)
         return cls.of(_latest(source, key, names), encoder)
 

@@ -249,3 +249,19 @@ def test_a_null_label_of_a_task_that_may_happen_without_its_parent_stays_unknown
     encoder = Encoder(loose, Vocabulary.fit(loose, Source((write(LOG),))))
     batch = encoder.encode(changed(click=[0, 1, 0, 0], buy=[None, 1, None, 0]))
     assert batch.observed[:, 1].tolist() == [False, True, False, True]
+
+
+def test_csv_whose_values_happen_to_be_digits_is_read_as_when_it_was_fitted(tmp_path):
+    path, new = tmp_path / "log.csv", tmp_path / "new.csv"
+    path.write_text("tab,store,seen,click\n1,a7,3|5,0\n2,8,5,1\n", encoding="utf-8")
+    new.write_text("tab,store,seen\n1,8,5\n", encoding="utf-8")
+    schema = Schema(
+        Keys("tab"), (Feature("store", "categorical"), Feature("seen", "sequence")), (Task("click", "click"),)
+    )
+    encoder = Encoder(schema, Vocabulary.fit(schema, Source((path,))))
+    (table,) = Source((new,)).as_text(encoder.texts).tables()
+    batch = encoder.encode(table, labels=False)
+    expected = encoder.encode_rows([{"tab": "1", "store": "8", "seen": ["5"]}])
+    assert torch.equal(batch.ids, expected.ids)
+    assert batch.ids.min() > 1
+    assert torch.equal(batch.sequences["seen"].values, expected.sequences["seen"].values)

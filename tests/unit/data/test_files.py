@@ -254,3 +254,18 @@ def test_one_file_under_two_spellings_is_read_once(write, tmp_path):
     (tmp_path / "in").mkdir()
     path = write({"row": [1]})
     assert len(expand([path, path.parent / "in" / ".." / path.name])) == 1
+
+
+def test_csv_keeps_the_zeros_of_ids_of_a_fixed_width(tmp_path):
+    path = tmp_path / "log.csv"
+    path.write_text("store,price,none\n007,0.5,0\n7,-0.25,-1\n12,0,10\n", encoding="utf-8")
+    (table,) = Source((path,)).tables()
+    assert table.to_pydict() == {"store": ["007", "7", "12"], "price": [0.5, -0.25, 0.0], "none": [0, -1, 10]}
+
+
+def test_csv_columns_that_are_text_are_read_so(tmp_path):
+    path = tmp_path / "log.csv"
+    path.write_text("seen,item\n3,1\n5,2\n", encoding="utf-8")
+    source = Source((path,)).as_text(["seen", "elsewhere"])
+    (table,) = Source.from_dict(source.to_dict()).tables()
+    assert table.to_pydict() == {"seen": ["3", "5"], "item": [1, 2]}

@@ -169,3 +169,8 @@ def test_the_real_log_is_parted_as_its_readme_says(journey):
     assert splits.test is not None
     assert splits.test.rows() == 598_018
     assert sum(part.rows() for part in parts(splits)) == Source(splits.train.paths).rows() == 3_137_455
+
+
+def test_one_row_cannot_make_three_parts_whatever_the_split(write, log, schema):
+    with pytest.raises(DataError, match=r"the log has 1 rows to split; three parts need at least 3. Give more rows"):
+        parted(write(log.slice(0, 1)), schema, by="time")

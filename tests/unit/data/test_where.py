@@ -121,3 +121,9 @@ def test_rows_of_nobody_known_are_parted_each_by_itself():
     assert [part.mean() for part in parts] == pytest.approx([0.8, 0.1, 0.1], abs=0.02)
     blocks = [Share(0.0, 0.8, 3, "user").mask(rows.slice(at, 100), at) for at in range(0, 10_000, 100)]
     assert np.concatenate(blocks).tolist() == parts[0].tolist()
+
+
+def test_a_moment_within_a_day_leaves_the_day_before_it():
+    days = pa.array([date(2017, 1, 1), date(2017, 1, 2)])
+    assert bound("2017-01-01T10:00:00", days.type, "day").as_py() == date(2017, 1, 2)
+    assert bound("2017-01-01T00:00:00", days.type, "day").as_py() == date(2017, 1, 1)

@@ -5,6 +5,8 @@ import pytest
 
 from polyrec.evaluation.collected import Collected
 from polyrec.evaluation.compare import FEW, compare
+from polyrec.evaluation.measure import FEW_USERS
+from polyrec.evaluation.tabulate import tabulate
 from polyrec.metrics.interval import auc
 from polyrec.schema import Target
 
@@ -71,3 +73,18 @@ def test_intervals_of_two_positives_hold_the_truth():
         found = auc(random.normal(size=102) + labels, labels)  # the true AUC of a shift by 1 is .760
         held += found.low <= 0.760 <= found.high
     assert held >= 0.93 * 300
+
+
+def test_gauc_of_few_users_has_no_interval():
+    random = np.random.default_rng(3)
+    for users, told in ((FEW_USERS - 1, True), (FEW_USERS, False)):
+        rows = 20 * users
+        labels = np.arange(rows) % 4 == 0
+        inside = {CLICK: np.ones(rows, bool)}
+        logits = {CLICK: random.normal(size=rows).astype(np.float32)}
+        scenario, user = np.zeros(rows, np.int32), np.arange(rows) // 20
+        table = tabulate(Collected((CLICK,), ("s0",), scenario, user, logits, {CLICK: labels}, inside))
+        (found,) = [one for one in table.rows if (one.scenario, one.metric) == ("s0", "gauc")]
+        assert found.value is not None
+        assert (found.low is None) is told
+        assert (f"no interval: {users} users with both classes" in (found.note or "")) is told

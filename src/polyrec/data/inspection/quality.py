@@ -26,7 +26,8 @@ def find_empty(columns: Sequence[Column], features: Sequence[str], log: Log) -> 
     for column in columns:
         name = (column.name,)
         if column.nulls == column.rows:
-            yield Finding("constant", "warning", name, f"{column.name} is null in every row. Leave it out.", 1.0)
+            severity: Severity = "error" if column.name in features else "warning"  # training refuses it
+            yield Finding("constant", severity, name, f"{column.name} is null in every row. Leave it out.", 1.0)
         elif column.constant:
             said = f"{column.name} is {column.low!r} in every row. Leave it out: nothing can be learned from it."
             yield Finding("constant", "warning", name, said, 1.0)
