@@ -36,6 +36,7 @@ task_weights = { rebuy28 = 5.0 }
 epochs = 2
 evaluations = 2
 patience = 1
+table_decay = 1e-5
 warmup = 100
 threads = 1
 """,
