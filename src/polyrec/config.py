@@ -109,6 +109,25 @@ class RetrievalConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class TransferConfig:
+    """Which scenario a transfer recipe is for, and how rows of the others are chosen and weighed."""
+
+    __pydantic_config__ = STRICT
+    target: str
+    ratio: Annotated[float, Gt(0)] = 10.0  # candidates for each row of the target
+    graph: bool = True  # candidates are what interactions connect with the target; without: all other rows
+    adaptation: bool = True  # candidates weigh by how much they look like the target's rows; without: alike
+    relation: bool = True  # and by how much of the target their scenario's preferences explain
+    clip: Annotated[float, Gt(0)] = 5.0  # bound of a weight
+    folds: Annotated[int, Ge(2)] = 5  # of the classifier behind the weights
+    beta: Annotated[float, Ge(0)] | Literal["rows"] = 1.0  # all candidates against the target's rows; by their weights
+    alpha: Annotated[float, Ge(0)] = 0.1  # weight of the distillation; 0: none
+    temperature: Annotated[float, Gt(0)] = 1.0  # of its rows' weights
+    adaptive: bool = True  # distillation weighs rows by whether the teacher is right
+    parts: Annotated[int, Ge(1)] = 1  # into which the graph is split by user, on disk; for more edges than memory holds
+
+
+@dataclass(frozen=True, slots=True)
 class RunConfig:
     """One run.toml. `model`, `objective`, `balancer` and `transfer` are checked by who reads them."""
 

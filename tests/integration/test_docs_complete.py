@@ -11,7 +11,7 @@ import typer
 
 from polyrec import models, recipes
 from polyrec.cli.main import app
-from polyrec.config import DataConfig, RunConfig, Split, TrainingConfig
+from polyrec.config import DataConfig, RunConfig, Split, TrainingConfig, TransferConfig
 from polyrec.evaluation.measure import METRICS
 from polyrec.models.inputs import InputOptions
 from polyrec.objectives import balance, objective
@@ -84,6 +84,11 @@ def test_every_option_of_a_run_file_is_told_with_its_default(heading: str, confi
 )
 def test_every_key_of_a_schema_is_told(heading: str, part: type[Any], beside: set[str]) -> None:
     assert set(table(section("schema.md", heading))) == {one.name for one in fields(part)} - beside
+
+
+def test_every_option_of_a_transfer_is_told_with_its_default() -> None:
+    told = {name: cells[0] for name, cells in table(section("transfer.md", "`[transfer]`")).items()}
+    assert told == {one.name: shown(one) for one in fields(TransferConfig)}
 
 
 def test_the_table_of_recipes_is_the_registry() -> None:

@@ -109,11 +109,65 @@ class Share:
         return None
 
 
-Where = Between | Share
+@dataclass(frozen=True, slots=True)
+class Named:
+    """Rows whose column names one of these values, as text.
+
+    Example:
+        >>> Named("tab", ("home",)).mask(pa.table({"tab": ["home", "feed", None]}), 0).tolist()
+        [True, False, False]
+    """
+
+    column: str
+    values: tuple[str, ...]
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Columns that must be read to decide."""
+        return (self.column,)
+
+    def mask(self, rows: pa.Table, first: int) -> np.ndarray:  # noqa: ARG002
+        """Which rows belong, bool [B]."""
+        column = rows[self.column]
+        if pa.types.is_dictionary(column.type):
+            column = column.cast(column.type.value_type)
+        found = pc.is_in(column.cast(pa.string()), pa.array(self.values, pa.string()))
+        return np.asarray(found.to_numpy(), bool)
+
+    def verdict(self, statistics: Mapping[str, Any], kind: pa.DataType) -> bool | None:  # noqa: ARG002
+        """Look at the rows."""
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Both:
+    """Rows that meet two conditions."""
+
+    one: "Where"
+    other: "Where"
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Columns that must be read to decide."""
+        return tuple(dict.fromkeys([*self.one.columns, *self.other.columns]))
+
+    def mask(self, rows: pa.Table, first: int) -> np.ndarray:
+        """Which rows belong, bool [B]; `first` is the number of the first of them."""
+        return np.asarray(self.one.mask(rows, first) & self.other.mask(rows, first))
+
+    def verdict(self, statistics: Mapping[str, Any], kind: pa.DataType) -> bool | None:
+        """None belongs where the first condition says so of the column that it reads first; else look."""
+        return False if self.one.columns and self.one.verdict(statistics, kind) is False else None
+
+
+Where = Between | Share | Named | Both
+_KINDS: dict[str, type[Between] | type[Share] | type[Named]] = {"between": Between, "share": Share, "named": Named}
 
 
 def to_dict(where: Where) -> dict[str, Any]:
     """Plain values; `from_dict` reads them back."""
+    if isinstance(where, Both):
+        return {"kind": "both", "one": to_dict(where.one), "other": to_dict(where.other)}
     return {"kind": type(where).__name__.lower(), **asdict(where)}
 
 
@@ -124,8 +178,12 @@ def from_dict(values: Mapping[str, Any]) -> Where:
         >>> from_dict(to_dict(Between("week", 3)))
         Between(column='week', low=3, high=None)
     """
+    if values["kind"] == "both":
+        return Both(from_dict(values["one"]), from_dict(values["other"]))
     options = {key: value for key, value in values.items() if key != "kind"}
-    return Between(**options) if values["kind"] == "between" else Share(**options)
+    if values["kind"] == "named":
+        options["values"] = tuple(options["values"])
+    return _KINDS[values["kind"]](**options)
 
 
 def bound(value: Bound, kind: pa.DataType, column: str) -> pa.Scalar:

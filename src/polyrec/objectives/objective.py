@@ -49,6 +49,11 @@ class Objective(nn.Module):
         raise NotImplementedError(f"{type(self).__name__} must name its terms")
 
     @property
+    def served(self) -> "Objective":
+        """What predicts and goes into a bundle: itself, or what it was wrapped around for training alone."""
+        return self
+
+    @property
     def watched(self) -> Mapping[str, Float[Tensor, ""]]:
         """Numbers of the batch seen last that are told beside the terms and are no part of the loss."""
         return {}

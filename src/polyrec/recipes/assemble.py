@@ -117,7 +117,7 @@ def assemble(run: RunConfig, layout: Layout, stage: str | None = None) -> Assemb
         ConfigError: an unknown recipe or option, with the nearest known name.
     """
     recipe = get(run.recipe)
-    if run.transfer:
+    if run.transfer and recipe.transfer_options is None:
         raise ConfigError(f"[transfer] is not for recipe {recipe.name!r}. Remove the table.")
     if run.retrieval and not recipe.retrieves:
         raise ConfigError(f"[retrieval] is not for recipe {recipe.name!r}: it has no two towers. Remove the table.")

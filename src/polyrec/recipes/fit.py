@@ -1,6 +1,6 @@
 """One run from its run file to a folder with a report and a bundle."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +12,14 @@ from polyrec.recipes.assemble import Assembly, assemble, plan_of, resolve, train
 from polyrec.recipes.folder import RunFolder
 from polyrec.recipes.outcome import keep
 from polyrec.recipes.prepare import Prepared, prepare
+from polyrec.recipes.recipe import get
 from polyrec.recipes.rows import Rows
-from polyrec.training import History, Parts
+from polyrec.recipes.transferring import Transfer, chosen
+from polyrec.training import History, Parts, Stage
 from polyrec.training import run as run_plan
 from polyrec.training.events import Events
 from polyrec.training.progress import Log
+from polyrec.training.run import Result
 
 
 def fit(
@@ -58,15 +61,23 @@ def fit(
     # Bad rows and options are refused before anything is written.
     prepared = prepared or prepare(run.data, folder.vocabulary, progress)
     plan, rows = plan_of(run), Rows(run, prepared)
+    recipe = get(run.recipe)
+    transfer = Transfer.of(run, prepared) if recipe.transfer_options is not None else None
+    judged = transfer.rows if transfer is not None else rows
     assemblies = {stage.name: assemble(run, prepared.encoder.layout, stage.name) for stage in plan.stages}
     folder.claim(whole, prepared.about())
     prepared.keep(folder.vocabulary)
     _warn(prepared.warnings, folder, log)
-    results = run_plan(
-        plan, lambda stage, _: _parts(rows, assemblies[stage.name]), folder=folder.path, resume=resume, log=log
-    )
+
+    def build(stage: Stage, results: Mapping[str, Result]) -> Parts:
+        assembly = assemblies[stage.name]
+        return _parts(rows, assembly) if transfer is None else transfer.parts(assembly, results)
+
+    results = run_plan(plan, build, folder=folder.path, resume=resume, log=log)
+    kept = chosen(recipe, results)
+    extra = {} if transfer is None else {"transfer": transfer.told(results, kept)}
     run_facts = {**_told([one.history for one in results.values()]), "seed": training.seed}
-    keep(folder, rows, assemblies[plan.stages[-1].name], run_facts, progress)
+    keep(folder, judged, assemblies[kept], run_facts, progress, extra)
     return folder
 
 

@@ -27,7 +27,12 @@ from polyrec.training.events import read as events
 
 
 def keep(
-    folder: RunFolder, rows: Rows, assembly: Assembly, run: Mapping[str, Any], progress: Progress | None = None
+    folder: RunFolder,
+    rows: Rows,
+    assembly: Assembly,
+    run: Mapping[str, Any],
+    progress: Progress | None = None,
+    extra: Mapping[str, Any] | None = None,
 ) -> Report:
     """Judge the trained model on the test rows and write everything; report.json last, since it says finished."""
     prepared = rows.prepared
@@ -53,6 +58,7 @@ def keep(
             "schema": prepared.schema.fingerprint,
             "data": described(prepared),
             **({"flows": flows} if flows else {}),
+            **(extra or {}),
         },
     )
     if assembly.recipe.retrieves:

@@ -27,6 +27,7 @@ class StageOptions:
     start: str = SCRATCH
     carry: tuple[Carry, ...] = ()
     keep: Literal["best", "last"] = "best"
+    candidate: bool = False  # one of several endings: the run keeps the one of best validation
 
 
 TRAIN = StageOptions("train")
@@ -37,7 +38,8 @@ class Recipe:
     """A model, an objective, a balancer and how they are trained: the paper's summary as a value.
 
     `model`, `objective`, `balancer` name registered parts; the mappings hold this recipe's defaults for
-    them, which a run file's tables override key by key. The last stage's model is what the run leaves.
+    them, which a run file's tables override key by key. The last stage's model is what the run leaves, or, of
+    several candidates, the best one.
     """
 
     name: str
@@ -53,6 +55,7 @@ class Recipe:
     balancer_options: Mapping[str, Any] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
     stages: tuple[StageOptions, ...] = (TRAIN,)
+    transfer_options: Mapping[str, Any] | None = None  # of [transfer]; None: not for one target scenario
 
     @property
     def retrieves(self) -> bool:

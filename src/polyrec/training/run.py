@@ -39,7 +39,7 @@ class Result:
             KeyError: the epoch was not reached.
         """
         if epoch is None:
-            return dict((self.parts.model if part == "model" else self.parts.objective).state_dict())
+            return dict((self.parts.model if part == "model" else self.parts.objective.served).state_dict())
         start, kept = f"{part}/", self.history.snapshots[epoch]
         return {name[len(start) :]: one for name, one in kept.items() if name.startswith(start)}
 
@@ -107,4 +107,4 @@ def _begin(plan: Plan, stage: Stage, parts: Parts, results: Mapping[str, Result]
     if start is not None or stage.carry:
         begin_from(stage, parts.model, weights)
     if start is not None and plan.stage(start.stage).objective == stage.objective:
-        begin_from(stage, parts.objective, taken(start, "objective"))
+        begin_from(stage, parts.objective.served, taken(start, "objective"))

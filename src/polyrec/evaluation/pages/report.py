@@ -13,6 +13,7 @@ from polyrec.evaluation.pages.calibration import calibrated
 from polyrec.evaluation.pages.glance import glance
 from polyrec.evaluation.pages.glossary import glossary
 from polyrec.evaluation.pages.shell import Section, document, folded, panel, panels, table, tabs
+from polyrec.evaluation.pages.transfer import transferred
 
 _FACTS: Mapping[str, Callable[[float], str]] = {
     "seconds": seconds,
@@ -38,6 +39,7 @@ def report_sections(report: Mapping[str, Any], events: Iterable[Mapping[str, Any
         _intervals(cells),
         _calibration(cells, report.get("reliability") or ()),
         _flows(report.get("flows") or ()),
+        transferred(report.get("transfer") or {}),
         _data(cells, report.get("data") or {}),
         _training(curves.history(events)),
         Section("words", "Words and numbers", None, join(glossary(), _numbers(report))),

@@ -1,0 +1,168 @@
+"""ECAT on worlds whose transfer relations are planted: what is selected, and what it is worth to the target.
+
+    python benchmarks/transfer.py --out runs/transfer --preset starved --target s5 --seeds 0 1 2
+    python benchmarks/transfer.py --out runs/transfer --preset conflict --target s4 --seeds 0 1 2
+
+For each seed a world and for each recipe a fit; on the target's test rows the AUC and the log-loss above the truth's
+own (in thousandths of a nat) against the true probabilities, means of three tasks. `oracle` takes candidates from
+the scenarios that truly help and from no others. A finished run is not run again.
+"""
+
+import argparse
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+import polars as pl
+import torch
+
+from polyrec.artifact import Bundle
+from polyrec.config import DataConfig, RunConfig, Split
+from polyrec.data.simulate import describe, judge, simulate
+from polyrec.recipes import get
+from polyrec.recipes.ecat import NO_GUARD
+from polyrec.recipes.fit import fit
+from polyrec.recipes.prepare import Prepared, prepare
+from polyrec.recipes.recipe import add
+from polyrec.schema import ALL
+from polyrec.transfer import candidates
+
+RECIPES = (
+    "target_only",
+    "pooled",
+    "finetuned",
+    "ecat-all-source",
+    "ecat-paper",
+    "ecat-no-relation",
+    "ecat-no-distillation",
+    "ecat-no-guard",
+    "oracle",
+    "ecat",
+)
+MODEL = {"dim": 8, "widths": [64, 32], "tower_widths": [16]}
+TEACHER = {"epochs": 8, "patience": 2, "batch_size": 1024, "lr": 2e-3, "table_lr": 0.05, "evaluations": 1, "mask_ids": 0.1}
+ALONE = {"batch_size": 64, "lr": 2e-3, "table_lr": 0.05}  # the best of a few for a model of few rows
+TRUTH = {"click": "p_click", "action": "p_action", "buy": "p_buy"}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--preset", default="starved")
+    parser.add_argument("--target", default="s5")
+    parser.add_argument("--rows", type=int, default=1_000_000)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--only", nargs="+", default=list(RECIPES), help="or any other recipe of ecat's")
+    options = parser.parse_args()
+    add(replace(NO_GUARD, name="oracle"))
+    found: dict[str, list[dict[str, Any]]] = {name: [] for name in options.only}
+    for seed in options.seeds:
+        world = options.out / f"{options.preset}{seed}"
+        if not world.exists():
+            simulate(world, rows=options.rows, preset=options.preset, seed=seed)
+        data = DataConfig(
+            str(world / "schema.toml"),
+            log=(str(world / "log.parquet"),),
+            split=Split(by="time", valid=0.1, test=0.25),
+        )
+        prepared = prepare(data)
+        for name in options.only:
+            found[name].append(one(name, data, prepared, world, options.target, seed, options.out))
+            print(options.preset, options.target, seed, name, json.dumps(found[name][-1]), flush=True)
+    print(table(found))
+
+
+def one(
+    name: str, data: DataConfig, prepared: Prepared, world: Path, target: str, seed: int, out: Path
+) -> dict[str, Any]:
+    folder = out / f"{world.name}-{target}-{name}"
+    result = folder / "transfer.json"
+    if result.exists():
+        known: dict[str, Any] = json.loads(result.read_text())
+        return known
+    recipe = get(name)
+    base = {"threads": 1, "seed": seed}
+    stages = {stage.name: TEACHER if stage.name == "teacher" else ALONE for stage in recipe.stages if _own(stage.name)}
+    run = RunConfig(
+        name,
+        data,
+        model=MODEL,
+        training={**base, **(TEACHER if name == "pooled" else {})},
+        stages={} if name == "pooled" else stages,
+        transfer={} if recipe.transfer_options is None else {"target": target},
+    )
+    with planted(world, target) if name == "oracle" else nullcontext():
+        made = fit(run, folder, prepared=prepared, resume=True)
+    facts = judged(Bundle.load(made.bundle), prepared, world, target)
+    report = json.loads(made.report.read_text())
+    if "transfer" in report:
+        facts["transfer"] = report["transfer"]
+    result.write_text(json.dumps(facts))
+    return facts
+
+
+def _own(stage: str) -> bool:
+    return stage in ("teacher", "target")
+
+
+@contextmanager
+def planted(world: Path, target: str) -> Iterator[None]:
+    """Relations as they truly are."""
+    told = describe(world)["relations"]
+    real = candidates.relations
+
+    def known(*_: Any) -> Mapping[str, float]:
+        return {name: float(name != target and told[name][target] == "helps") for name in told}
+
+    candidates.relations = known  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        candidates.relations = real
+
+
+@torch.inference_mode()
+def judged(bundle: Bundle, prepared: Prepared, world: Path, target: str) -> dict[str, Any]:
+    from polyrec.data.held import where
+    from polyrec.data.loader import Loader
+
+    test = prepared.splits.test
+    assert test is not None
+    place = prepared.encoder.layout.scenarios.index(target)
+    loader = Loader(test, prepared.encoder, batch_size=8_192, shuffle_rows=65_536)
+    rows = where(loader.ordered(), lambda batch: batch.scenario == place)
+    truth = pl.read_parquet(world / "truth.parquet", columns=list(TRUTH.values()))[-test.rows() :]
+    scenario = pl.read_parquet(world / "log.parquet", columns=[prepared.schema.keys.scenario])[-test.rows() :]
+    truth = truth.filter(scenario.to_series() == target)
+    aucs, excess = {}, {}
+    for one, logit in bundle.logits(rows).items():
+        if one.space == ALL:
+            found = judge(torch.sigmoid(logit.double()).numpy(), truth[TRUTH[one.task]].to_numpy())
+            aucs[one.task], excess[one.task] = round(found.auc, 4), round(1000 * (found.log_loss - found.least), 2)
+    return {"auc": aucs, "excess": excess, "rows": len(rows)}
+
+
+def table(found: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
+    lines = [
+        "| recipe | AUC, click | action | buy | mean | log-loss above the truth, mean |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name, runs in found.items():
+        cells = [[run["auc"][task] for run in runs] for task in TRUTH]
+        cells.append([mean(run["auc"].values()) for run in runs])
+        shown = [spread(one, 4) for one in cells]
+        shown.append(spread([mean(run["excess"].values()) for run in runs], 1))
+        lines.append(f"| `{name}` | {' | '.join(shown)} |")
+    return "\n".join(lines)
+
+
+def spread(values: Sequence[float], digits: int) -> str:
+    return f"{mean(values):.{digits}f}" + (f" ± {stdev(values):.{digits}f}" if len(values) > 1 else "")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,66 @@
+"""Where the rows that a target scenario learned from came from, and which ending was kept."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from polyrec.evaluation.figures.markup import Markup, join, tag
+from polyrec.evaluation.figures.wording import count, finite
+from polyrec.evaluation.pages.shell import Section, table
+
+ENDINGS = {
+    "target": "the target's rows alone",
+    "tuned": "the model of all scenarios, trained on with the target's rows",
+    "transfer": "the target's rows with transferred ones",
+    "settled": "the transfer, trained on with the target's rows alone",
+}
+_LEAD = (
+    "From the entire space to the rows that count. Relation: the share of what the teacher explains of the target's "
+    "rows that it still explains when told that they are this scenario's. Weight: the mean over its candidates. "
+    "Share: of the weight of all candidates."
+)
+
+
+def transferred(told: Mapping[str, Any]) -> Section | None:
+    """The funnel by source scenario and the endings that were tried, best first; None where nothing was."""
+    sources, endings = told.get("sources") or (), told.get("endings") or {}
+    if not sources and not endings:
+        return None
+    parts = [tag("p", f"Target: {told.get('target')}, {count(told.get('rows') or 0)} training rows."), _graph(told)]
+    if sources:
+        head = ["Scenario", "Entire space", "After the graph", "Candidates", "Relation", "Weight", "Share"]
+        parts.append(table(head, [_line(one) for one in sources], "The funnel of rows by source scenario"))
+    if len(endings) > 1:
+        parts.append(_endings(endings, str(told.get("kept"))))
+    return Section("transfer", "Transfer", _LEAD if sources else None, join(*parts))
+
+
+def _graph(told: Mapping[str, Any]) -> Markup | None:
+    graph, adaptation = told.get("graph"), told.get("adaptation")
+    words = []
+    if graph:
+        words.append(f"The graph keeps {count(graph['items'])} items and reaches {count(graph['users'])} users.")
+    if adaptation:
+        words.append(
+            f"A classifier tells candidates from the target's rows with an AUC of {adaptation['auc']:.3f}; "
+            f"weighted, they count like {count(adaptation['effective'])} rows."
+        )
+    return tag("p", " ".join(words)) if words else None
+
+
+def _line(one: Mapping[str, Any]) -> list[str]:
+    weight = finite(one.get("weight"))
+    counts = [count(one.get(name) or 0) for name in ("entire", "graph", "candidates")]
+    shown = "-" if weight is None else f"{weight:.2f}"
+    return [str(one.get("scenario")), *counts, f"{one.get('relation') or 0:.2f}", shown, f"{one.get('share') or 0:.1%}"]
+
+
+def _endings(endings: Mapping[str, Any], kept: str) -> Markup:
+    known = {name: finite(score) for name, score in endings.items()}
+    ordered = sorted(known, key=lambda name: (known[name] is None, -(known[name] or 0.0)))
+    rows = []
+    for name in ordered:
+        score = known[name]
+        shown = "undefined" if score is None else f"{abs(score):.4f}"
+        rows.append([ENDINGS.get(name, name), shown, "kept" if name == kept else ""])
+    lead = tag("h3", "Endings, by log-loss on the target's validation rows")
+    return join(lead, table(["Learned from", "Log-loss", ""], rows, "Endings"))

@@ -1,0 +1,223 @@
+"""Rows of other scenarios that may help a target: the funnel from the entire space to weighted rows."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+import torch
+
+from polyrec.batch import NO_USER, Batch, Output
+from polyrec.config import TransferConfig
+from polyrec.data.held import join
+from polyrec.errors import DataError
+from polyrec.objectives import Objective
+from polyrec.shapes import Bool, Float, Tensor
+from polyrec.transfer.adaptation import Adapted, adapt
+from polyrec.transfer.graph import Edges, Reached, reach
+from polyrec.transfer.relation import relations
+
+Batches = Callable[[], Iterable[Batch]]
+BLOCK = 8_192
+
+
+@dataclass(frozen=True, slots=True)
+class Teacher:
+    """A model of the entire space, and what turns its answers into predictions."""
+
+    model: Callable[[Batch], Output]
+    objective: Objective
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Found:
+    """The target's rows and the candidates, all of them under the target's name, and how they were found."""
+
+    target: Batch
+    candidates: Batch
+    weights: Float[Tensor, "C"]
+    told: Mapping[str, Any]
+
+    def together(self, beta: float | Literal["rows"]) -> Batch:
+        """All rows; the candidates together weigh beta times as much as the target's rows.
+
+        Formula: weight 1 for the target's n rows, beta n w_i / sum w for candidate i, so that a batch drawn from them
+        has the loss `mean_target BCE + beta sum w BCE / sum w`, over 1 + beta. `"rows"`: weight w_i each.
+        """
+        total = float(self.weights.sum())
+        if not len(self.candidates) or beta == 0 or total <= 0:
+            return self.target
+        whole = total if beta == "rows" else beta * float(self.target.weight.sum())
+        share = whole / total * self.weights
+        return join([self.target, replace(self.candidates, weight=self.candidates.weight * share)])
+
+
+def find(batches: Batches, target: Batch, teacher: Teacher, options: TransferConfig, seed: int = 0) -> Found:
+    """Candidates for a target scenario, with their weights.
+
+    1. Graph: rows of other scenarios with an item and a user that interactions connect with the target's items; rows
+       with and without an interaction alike, since leaving those without out would move the base rate.
+    2. Relation: only scenarios whose preferences explain something of the target's rows; a weight each.
+    3. Thinned at random to `ratio` rows for each of the target's.
+    4. Adaptation: density ratios on the teacher's hidden state, every row under the target's name.
+
+    Args:
+        batches: all training rows, in order; read some times over.
+        target: the target's rows among them (`target_rows`).
+        teacher: trained on the entire space.
+        options: which of the steps are taken, and their bounds.
+        seed: of the thinning.
+
+    Raises:
+        DataError: a graph is asked for, and rows have no item.
+    """
+    names, scenario = target.layout.scenarios, int(target.scenario[0])
+    related = relations(teacher.model, teacher.objective, target) if options.relation else dict.fromkeys(names, 1.0)
+    entire = np.zeros(len(names), np.int64)
+    for batch in batches():
+        entire += np.bincount(batch.scenario[batch.scenario >= 0].numpy(), minlength=len(names))
+    entire[scenario] = 0
+    graph = _graph(batches, scenario, target, options) if options.graph else None
+    allowed = torch.tensor([related[name] > 0 and place != scenario for place, name in enumerate(names)])
+    reached, picked = _picked(batches, graph, allowed, scenario, options.ratio * len(target), seed)
+    told: dict[str, Any] = {"target": names[scenario], "rows": len(target)}
+    if graph is not None:
+        told["graph"] = {"items": graph.kept, "own items": graph.own, "users": len(graph.users)}
+    if not len(picked):
+        return Found(target, picked, torch.zeros(0), {**told, "sources": _sources(names, scenario, related, entire)})
+    source = picked.scenario
+    moved = replace(picked, scenario=torch.full_like(source, scenario))
+    adapted = _adapted(teacher, target, moved, options) if options.adaptation else None
+    weights = torch.ones(len(moved)) if adapted is None else adapted.weights
+    weights = weights * torch.tensor([related[name] for name in names])[source]
+    if adapted is not None:
+        told["adaptation"] = {"auc": adapted.auc, "effective": adapted.effective, "clipped": adapted.clipped}
+    told["sources"] = _sources(names, scenario, related, entire, reached, source, weights)
+    return Found(target, moved, weights, told)
+
+
+def target_rows(batches: Batches, scenario: int, name: str) -> Batch:
+    """The rows of one scenario, held in memory.
+
+    Raises:
+        DataError: there is none.
+    """
+    found = [batch.select(torch.nonzero(batch.scenario == scenario)[:, 0]) for batch in batches()]
+    rows = join(found)
+    if not len(rows):
+        raise DataError(f"[transfer] target: no training row is of scenario {name!r}. Give rows of it.")
+    return rows
+
+
+def _graph(batches: Batches, scenario: int, target: Batch, options: TransferConfig) -> Reached:
+    """The graph of positives, and as many items as give about `ratio` candidate rows for each of the target's."""
+    if target.item is None:
+        raise DataError(
+            "the graph of users and items needs both keys in the schema, and [keys] has no item. "
+            "Add it, or set [transfer] graph = false."
+        )
+
+    def edges() -> Iterator[Edges]:
+        for batch in batches():
+            yield _keys(batch, (batch.observed & (batch.labels > 0.5)).any(1))
+
+    counted = _counted(_keys(batch, batch.scenario != scenario)[1] for batch in batches())
+
+    def keep(items: np.ndarray, own: int) -> int:
+        rows = np.cumsum([counted.get(item, 0) for item in items.tolist()])
+        return max(own, int(np.searchsorted(rows, options.ratio * len(target))) + 1)
+
+    return reach(edges(), _keys(target, torch.ones(len(target), dtype=torch.bool))[1], keep, parts=options.parts)
+
+
+def _counted(blocks: Iterable[np.ndarray]) -> dict[int, int]:
+    found: dict[int, int] = {}
+    for block in blocks:
+        for item, count in zip(*(one.tolist() for one in np.unique(block, return_counts=True)), strict=True):
+            found[item] = found.get(item, 0) + count
+    return found
+
+
+def _keys(batch: Batch, rows: Bool[Tensor, "B"]) -> Edges:
+    """Users and items of these rows, where both are known."""
+    assert batch.item is not None
+    known = rows & (batch.user != NO_USER) & (batch.item != NO_USER)
+    return batch.user[known].numpy(), batch.item[known].numpy()
+
+
+def _picked(
+    batches: Batches, graph: Reached | None, allowed: Tensor, scenario: int, most: float, seed: int
+) -> tuple[np.ndarray, Batch]:
+    """How many rows of each scenario pass the graph, and at random so many of those of allowed scenarios."""
+    reached = np.zeros(len(allowed), np.int64)
+    for batch in batches():
+        passing = batch.scenario[_passes(batch, graph, scenario)]
+        reached += np.bincount(passing.numpy(), minlength=len(allowed))
+    share = min(1.0, most / max(int(reached[allowed.numpy()].sum()), 1))
+    random = torch.Generator().manual_seed(seed)
+    held = []
+    for batch in batches():
+        rows = _passes(batch, graph, scenario) & allowed[batch.scenario.clamp(min=0)]
+        rows &= torch.rand(len(batch), generator=random) < share
+        held.append(batch.select(torch.nonzero(rows)[:, 0]))
+    return reached, join(held)
+
+
+def _passes(batch: Batch, graph: Reached | None, scenario: int) -> Bool[Tensor, "B"]:
+    others = (batch.scenario >= 0) & (batch.scenario != scenario)
+    if graph is None:
+        return others
+    assert batch.item is not None
+    return others & torch.from_numpy(graph.holds(batch.user.numpy(), batch.item.numpy()))
+
+
+@torch.no_grad()
+def _adapted(teacher: Teacher, target: Batch, candidates: Batch, options: TransferConfig) -> Adapted:
+    return adapt(
+        _representation(teacher, target),
+        _representation(teacher, candidates),
+        target.user.numpy(),
+        candidates.user.numpy(),
+        clip=options.clip,
+        folds=options.folds,
+    )
+
+
+def _representation(teacher: Teacher, rows: Batch) -> Float[Tensor, "B H"]:
+    """The teacher's hidden states side by side."""
+    parts = []
+    for at in range(0, len(rows), BLOCK):
+        output = teacher.model(rows.select(torch.arange(at, min(at + BLOCK, len(rows)))))
+        shown = output.hidden or {name: one[:, None] for name, one in output.logits.items()}
+        parts.append(torch.cat([one.flatten(1) for one in shown.values()], 1))
+    return torch.cat(parts)
+
+
+def _sources(
+    names: tuple[str, ...],
+    scenario: int,
+    related: Mapping[str, float],
+    entire: np.ndarray,
+    reached: np.ndarray | None = None,
+    source: Tensor | None = None,
+    weights: Tensor | None = None,
+) -> list[dict[str, Any]]:
+    """The funnel, a line for each source scenario."""
+    lines = []
+    for place, name in enumerate(names):
+        if place == scenario:
+            continue
+        mine = weights[source == place] if source is not None and weights is not None else torch.zeros(0)
+        whole = float(weights.sum()) if weights is not None else 0.0
+        lines.append(
+            {
+                "scenario": name,
+                "entire": int(entire[place]),
+                "graph": int(reached[place]) if reached is not None else 0,
+                "candidates": len(mine),
+                "relation": round(related[name], 4),
+                "weight": round(float(mine.mean()), 4) if len(mine) else None,
+                "share": round(float(mine.sum()) / whole, 4) if whole > 0 else 0.0,
+            }
+        )
+    return lines

@@ -1,0 +1,63 @@
+import numpy as np
+import pytest
+
+from polyrec.errors import ConfigError
+from polyrec.transfer.graph import reach
+
+
+def by_definition(users, items, target):
+    """score(j) = sum over target items i, users u in N(i) and N(j), one pair at a time."""
+    edges = set(zip(users.tolist(), items.tolist(), strict=True))
+    of_user, of_item = {}, {}
+    for user, item in edges:
+        of_user.setdefault(user, set()).add(item)
+        of_item.setdefault(item, set()).add(user)
+    scores = {}
+    for j in of_item:
+        scores[j] = sum(
+            len(of_user[u]) ** -0.5 * (len(of_item[i]) * len(of_item[j])) ** -0.5
+            for i in target
+            if i in of_item
+            for u in of_item[i] & of_item[j]
+        )
+    return scores, of_user
+
+
+@pytest.fixture
+def graph():
+    random = np.random.default_rng(0)
+    return random.integers(-40, 40, 900), random.zipf(1.4, 900) % 60
+
+
+@pytest.mark.parametrize("parts", [1, 4])
+def test_scores_are_those_of_the_definition(graph, parts):
+    users, items = graph
+    target = np.array([1, 7, 999])  # the last one nobody interacted with
+    blocks = [(users[at : at + 100], items[at : at + 100]) for at in range(0, 900, 100)]
+    found = reach(blocks, target, lambda ranked, own: own + 5, parts=parts)
+    scores, of_user = by_definition(users, items, set(target.tolist()))
+    for item, score in zip(found.items.tolist(), found.scores.tolist(), strict=True):
+        assert score == pytest.approx(scores.get(item, 0.0), abs=1e-12)
+    assert found.own == 3
+    assert set(found.items[:3].tolist()) == {1, 7, 999}
+    others = found.scores[3:]
+    assert (np.diff(others) <= 0).all()
+    kept = set(found.items[:8].tolist())
+    assert found.users.tolist() == sorted(user for user, touched in of_user.items() if touched & kept)
+
+
+def test_rows_need_a_kept_item_and_a_reached_user():
+    users, items = np.array([1, 1, 2, 3]), np.array([7, 8, 8, 9])
+    found = reach([(users, items)], np.array([7]), lambda ranked, own: own)
+    assert found.users.tolist() == [1]
+    assert found.holds(np.array([1, 1, 2]), np.array([7, 8, 7])).tolist() == [True, False, False]
+
+
+def test_no_interaction_at_all_leaves_the_targets_items():
+    found = reach([], np.array([4, 4, 2]), lambda ranked, own: 10)
+    assert (found.items.tolist(), found.kept, found.users.tolist()) == ([2, 4], 2, [])
+
+
+def test_no_part_is_refused():
+    with pytest.raises(ConfigError, match="parts = 0"):
+        reach([], np.array([1]), lambda ranked, own: 1, parts=0)
