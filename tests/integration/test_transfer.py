@@ -88,7 +88,9 @@ def test_no_later_row_reaches_teacher_graph_or_classifier(world, tmp_path):
     log.with_columns(turned).write_parquet(other / "log.parquet")
     (other / "schema.toml").write_text((world / "schema.toml").read_text())
     (other / "run.toml").write_text(RUN)
-    found = [fit(run_of(one, recipe="ecat-no-guard"), tmp_path / str(place)) for place, one in enumerate((world, other))]
+    found = [
+        fit(run_of(one, recipe="ecat-no-guard"), tmp_path / str(place)) for place, one in enumerate((world, other))
+    ]
     assert same(*map(weights, found))
     told = [json.loads(one.report.read_text())["transfer"]["sources"] for one in found]
     assert told[0] == told[1]
@@ -97,7 +99,7 @@ def test_no_later_row_reaches_teacher_graph_or_classifier(world, tmp_path):
 def test_a_run_without_a_target_and_one_with_an_unknown_target_are_refused(world, tmp_path):
     with pytest.raises(ConfigError, match="for one target scenario"):
         fit(run_of(world, transfer={}), tmp_path / "a")
-    with pytest.raises(ConfigError, match="'s33'.*Did you mean 's3'"):
+    with pytest.raises(ConfigError, match=r"'s33'.*Did you mean 's3'"):
         fit(run_of(world, **{"transfer.target": "s33"}), tmp_path / "b")
     with pytest.raises(ConfigError, match="alhpa"):
         fit(run_of(world, **{"transfer.alhpa": 1}), tmp_path / "c")
@@ -111,7 +113,9 @@ def test_other_recipes_refuse_a_transfer(world, tmp_path):
 
 @pytest.mark.parametrize("model", ["mmoe", "star"])
 def test_any_model_may_be_the_student(world, tmp_path, model):
-    run = RunConfig.load(world / "run.toml", {"recipe": "ecat-no-guard", "training.epochs": 1, "model": {"name": model}})
+    run = RunConfig.load(
+        world / "run.toml", {"recipe": "ecat-no-guard", "training.epochs": 1, "model": {"name": model}}
+    )
     assert fit(run, tmp_path / "run").report.exists()
 
 

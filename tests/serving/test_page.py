@@ -71,6 +71,11 @@ def test_it_shows_what_recommend_answers(opened):
     assert first[-2] == f"{100 * expected['items'][0]['probabilities']['buy']:.1f} %"
     assert [row.split("\t")[0] for row in one.page.locator("#matrix tbody tr").all_inner_texts()] == ["s0", "s1", "s2"]
     assert one.page.locator("#sides article").count() == 3
+    row = {**plain, "tab": "s0"}
+    behind = server.ask("/explain", {"row": row, "item": expected["items"][0]["item"]}).json["mixtures"]
+    one.eventually(lambda: one.page.locator("#mixtures article").count() == len(behind))
+    shown = one.page.locator("#mixtures article").first.inner_text().split("\n")
+    assert f"{100 * behind[0]['shares'][0]:.1f} %" in shown
     assert "requests from this page" in one.page.inner_text("#latency")
     assert one.trouble == []
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -55,6 +56,11 @@ class Catalogue:
 
     def __len__(self) -> int:
         return len(self.keys)
+
+    @cached_property
+    def places(self) -> dict[Any, int]:
+        """Where each key is."""
+        return {key: place for place, key in enumerate(self.keys)}
 
     def beside(self, user: Batch, places: Int[Tensor, "N"]) -> Batch:
         """One row for each of these items: items' columns, the rest the user's.

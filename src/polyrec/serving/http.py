@@ -41,7 +41,7 @@ def application(service: Service, *, pages: bool = True) -> Starlette:
 
     shown = {"/": _page, "/report": _report, "/examples": _examples} if pages else {}
     asked = {"/health": _health, "/ready": _ready, "/schema": _schema, "/metrics": _metrics, "/openapi.json": _openapi}
-    posted = {"/score": _score, "/recommend": _recommend, "/reload": _reload}
+    posted = {"/score": _score, "/recommend": _recommend, "/explain": _explain, "/reload": _reload}
     routes = [Route(path, _guarded(service, one), methods=["GET"]) for path, one in (asked | shown).items()]
     routes += [Route(path, _guarded(service, one), methods=["POST"]) for path, one in posted.items()]
     application = Starlette(routes=routes, lifespan=lifespan, exception_handlers={HTTPException: _unrouted})
@@ -129,6 +129,13 @@ async def _recommend(service: Service, request: Request) -> Response:
     deadline, model = _deadline(service), service.model
     body = decode(await _body(service, request, deadline), model.wire.recommend)
     return _answered(await service.answer(model.rank(body), deadline))
+
+
+async def _explain(service: Service, request: Request) -> Response:
+    deadline, model = _deadline(service), service.model
+    body = decode(await _body(service, request, deadline), model.wire.explain)
+    work = await asyncio.to_thread(model.explain, body)  # builds the model when it is first asked for
+    return _answered(await service.answer(work, deadline))
 
 
 async def _reload(service: Service, request: Request) -> Response:

@@ -10,6 +10,8 @@ from typing import Any
 import pyarrow as pa
 import torch
 
+from polyrec.artifact import Bundle
+from polyrec.artifact.explain import explain, has_gates
 from polyrec.batch import Batch
 from polyrec.data.files import Source
 from polyrec.errors import DataError, NotReadyError, unknown
@@ -18,7 +20,17 @@ from polyrec.retrieval.recommend import Recommender
 from polyrec.schema import ALL
 from polyrec.serving.catalogue import MOST, Catalogue, best
 from polyrec.serving.scorer import Scorer
-from polyrec.serving.wire import Recommended, RecommendResponse, Scalar, ScoreResponse, Wire
+from polyrec.serving.wire import (
+    ExplainResponse,
+    Factors,
+    Flow,
+    Mixture,
+    Recommended,
+    RecommendResponse,
+    Scalar,
+    ScoreResponse,
+    Wire,
+)
 from polyrec.shapes import Float, Int, Tensor
 
 RETRIEVED = 200  # candidates that an index finds for one request
@@ -47,7 +59,17 @@ class Rank:
     scenario: str
 
 
-Work = Score | Rank
+@dataclass(frozen=True, slots=True, eq=False)
+class Explain:
+    """Work of one /explain: the columns of one row, and the catalogue's item that it is beside, if any."""
+
+    model: "Model"
+    columns: Mapping[str, list[Any]]
+    place: int | None
+    rows: int = 1
+
+
+Work = Score | Rank | Explain
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +119,29 @@ class Model:
         """Work for a body of /score."""
         return Score(self, self.wire.columns(body.rows), len(body.rows))
 
+    @cached_property
+    def gated(self) -> Bundle | None:
+        """The bundle with its model built, which a program does not need; None where it has no gates to tell of."""
+        found = self.scorer.bundle if isinstance(self.scorer.bundle, Bundle) else Bundle.load(self.folder)
+        return found if has_gates(found.model) else None
+
+    def explain(self, body: Any) -> Explain:
+        """Work for a body of /explain.
+
+        Raises:
+            NotReadyError: the model has no gates.
+            DataError: an item that the catalogue does not have.
+        """
+        if self.gated is None:
+            recipe = self.scorer.manifest.recipe
+            raise NotReadyError(f"the model ({recipe}) has no gates and no flows: nothing stands behind its scores.")
+        place = None
+        if body.item is not None:
+            if self.catalogue is None or body.item not in self.catalogue.places:
+                raise DataError(f"item: {body.item!r} is not in the catalogue. Give its features in the row.")
+            place = self.catalogue.places[body.item]
+        return Explain(self, self.wire.columns([body.row]), place)
+
     def rank(self, body: Any) -> Rank:
         """Work for a body of /recommend.
 
@@ -142,7 +187,10 @@ def answer(works: Sequence[Work]) -> list[Any]:
     answers: list[Any] = []
     for (model, kind), group in groupby(works, key=lambda one: (one.model, type(one))):
         same = list(group)
-        answers += _scores(model, same) if kind is Score else [_ranked(one) for one in same]  # type: ignore[arg-type]
+        if kind is Score:
+            answers += _scores(model, same)  # type: ignore[arg-type]
+        else:
+            answers += [_explained(one) if isinstance(one, Explain) else _ranked(one) for one in same]  # type: ignore[arg-type]
     return answers
 
 
@@ -166,6 +214,23 @@ def _probabilities(model: Model, columns: Mapping[str, list[Any]]) -> Probabilit
 
 def _named(model: Model, batch: Batch) -> Probabilities:
     return {target.name: score for target, score in model.scorer.probabilities(batch).items()}
+
+
+def _explained(work: Explain) -> ExplainResponse:
+    bundle = work.model.gated
+    assert bundle is not None
+    batch = bundle.encoder.encode_columns(work.columns)
+    if work.place is not None:
+        assert work.model.catalogue is not None
+        batch = work.model.catalogue.beside(batch, torch.tensor([work.place]))
+    found = explain(bundle, batch)
+    return ExplainResponse(
+        {name: float(one[0]) for name, one in _named(work.model, batch).items()},
+        [Mixture(one.gate, one.head, list(one.shares)) for one in found.mixtures],
+        [Factors(one.gate, one.mean, one.low, one.high) for one in found.factors],
+        [Flow(one.head, one.flow, one.kept) for one in found.flows],
+        work.model.identity,
+    )
 
 
 def _ranked(work: Rank) -> RecommendResponse:

@@ -5,7 +5,15 @@ from typing import Any
 
 import msgspec
 
-from polyrec.serving.wire import Problem, RecommendResponse, ReloadRequest, ReloadResponse, ScoreResponse, Wire
+from polyrec.serving.wire import (
+    ExplainResponse,
+    Problem,
+    RecommendResponse,
+    ReloadRequest,
+    ReloadResponse,
+    ScoreResponse,
+    Wire,
+)
 
 _TEMPLATE = "#/components/schemas/{name}"
 _REFUSALS = {
@@ -29,18 +37,24 @@ def describe(wire: Wire) -> dict[str, Any]:
     kinds: Any = (
         wire.score,
         wire.recommend,
+        wire.explain,
         ScoreResponse,
         RecommendResponse,
+        ExplainResponse,
         ReloadRequest,
         ReloadResponse,
         Problem,
     )
-    (score, recommend, scored, recommended, reload, reloaded, problem), components = msgspec.json.schema_components(
-        kinds, ref_template=_TEMPLATE
+    (score, recommend, explain, scored, recommended, explained, reload, reloaded, problem), components = (
+        msgspec.json.schema_components(kinds, ref_template=_TEMPLATE)
     )
     paths: dict[str, Any] = {path: {"get": _get(text, problem)} for path, text in _GETS.items()}
     paths["/score"] = {"post": _post("probabilities of every target for rows", score, scored, problem)}
     paths["/recommend"] = {"post": _post("the best items for a user in a scenario", recommend, recommended, problem)}
+    paths["/explain"] = {
+        "post": _post("gates and flows behind the probabilities of a row", explain, explained, problem)
+    }
+    paths["/explain"]["post"]["responses"]["409"] = _answer("the model has no gates", problem)
     extra = {"401": "wrong token", "403": "no token was set", "409": "another bundle is being loaded"}
     paths["/reload"] = {"post": _post("serve another bundle under the root", reload, reloaded, problem, extra)}
     paths["/reload"]["post"]["security"] = [{"token": []}]

@@ -45,6 +45,41 @@ class RecommendResponse(Struct):
     model: str
 
 
+class Mixture(Struct):
+    """How much of each expert a head takes."""
+
+    gate: str
+    head: str
+    shares: list[float]
+
+
+class Factors(Struct):
+    """What a personalised gate multiplies a layer's numbers by: mean, least and largest."""
+
+    gate: str
+    mean: float
+    low: float
+    high: float
+
+
+class Flow(Struct):
+    """A way through the network, and whether the row takes it."""
+
+    head: str
+    flow: str
+    kept: bool
+
+
+class ExplainResponse(Struct):
+    """What stood behind the probabilities of one row."""
+
+    probabilities: dict[str, float]
+    mixtures: list[Mixture]
+    factors: list[Factors]
+    flows: list[Flow]
+    model: str
+
+
 class ReloadRequest(Struct, forbid_unknown_fields=True):
     """A bundle's path under the serving root."""
 
@@ -74,6 +109,7 @@ class Wire:
     Attributes:
         names: columns of a row, in the order of a row's values.
         score: the type of a body of /score.
+        explain: the type of a body of /explain.
         recommend: the type of a body of /recommend.
 
     Example:
@@ -98,6 +134,8 @@ class Wire:
         item = self._row("Item", kinds, UNSET)
         rows, items, weights = GenericAlias(list, (row,)), GenericAlias(list, (item,)), dict[str, float]
         self.score = msgspec.defstruct("ScoreRequest", [("rows", rows)], forbid_unknown_fields=True)
+        place: Any = ("item", Scalar, None)  # of the server's catalogue
+        self.explain = msgspec.defstruct("ExplainRequest", [("row", row), place], forbid_unknown_fields=True)
         fields: list[tuple[str, Any] | tuple[str, Any, Any]] = [
             ("user", item),
             ("scenario", Name),

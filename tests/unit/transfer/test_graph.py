@@ -13,12 +13,12 @@ def by_definition(users, items, target):
         of_user.setdefault(user, set()).add(item)
         of_item.setdefault(item, set()).add(user)
     scores = {}
-    for j in of_item:
+    for j, near in of_item.items():
         scores[j] = sum(
-            len(of_user[u]) ** -0.5 * (len(of_item[i]) * len(of_item[j])) ** -0.5
+            len(of_user[u]) ** -0.5 * (len(of_item[i]) * len(near)) ** -0.5
             for i in target
             if i in of_item
-            for u in of_item[i] & of_item[j]
+            for u in of_item[i] & near
         )
     return scores, of_user
 
