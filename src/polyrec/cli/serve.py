@@ -41,7 +41,7 @@ def run(
 
     try:
         from polyrec.serving.model import Sources
-        from polyrec.serving.server import Server, log_to_stderr
+        from polyrec.serving.server import Server, calm_collector, log_to_stderr
         from polyrec.serving.service import Settings
     except ModuleNotFoundError as reason:
         raise NotReadyError(f"serving needs {reason.name}: pip install 'polyrec[serve]'.") from reason
@@ -52,6 +52,7 @@ def run(
     paths = expand(items) if items else ()
     settings = Settings(bundle, root or bundle.resolve().parent, Sources(paths, index), token, threads, limits)
     server = Server(settings, host, port, pages=pages)
+    calm_collector()
     log_to_stderr(access=not quiet)
     address = server.listen()
     log(f"serving {server.service.model.identity} on {address}")

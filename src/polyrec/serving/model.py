@@ -199,8 +199,7 @@ def _scores(model: Model, works: Sequence[Score]) -> list[ScoreResponse]:
     if len(works) > 1:
         columns = {name: [one for work in works for one in work.columns[name]] for name in columns}
     found = _probabilities(model, columns)
-    names, rows = list(found), list(zip(*(one.tolist() for one in found.values()), strict=True))
-    scores = [dict(zip(names, one, strict=True)) for one in rows]
+    scores: list[Any] = list(map(model.wire.scores, *(one.tolist() for one in found.values())))
     answers, start = [], 0
     for work in works:
         answers.append(ScoreResponse(scores[start : start + work.rows], model.identity))

@@ -111,6 +111,7 @@ class Wire:
         score: the type of a body of /score.
         explain: the type of a body of /explain.
         recommend: the type of a body of /recommend.
+        scores: makes one row's scores from its probabilities, in the order of the targets.
 
     Example:
         >>> from polyrec.schema import Feature, Keys, Task
@@ -134,6 +135,8 @@ class Wire:
         item = self._row("Item", kinds, UNSET)
         rows, items, weights = GenericAlias(list, (row,)), GenericAlias(list, (item,)), dict[str, float]
         self.score = msgspec.defstruct("ScoreRequest", [("rows", rows)], forbid_unknown_fields=True)
+        targets = {f"f{place}": target.name for place, target in enumerate(schema.targets)}
+        self.scores = msgspec.defstruct("Scores", [(one, float) for one in targets], rename=targets, gc=False)
         place: Any = ("item", Scalar, None)  # of the server's catalogue
         self.explain = msgspec.defstruct("ExplainRequest", [("row", row), place], forbid_unknown_fields=True)
         fields: list[tuple[str, Any] | tuple[str, Any, Any]] = [
@@ -148,7 +151,8 @@ class Wire:
     def _row(self, name: str, kinds: dict[str, Any], missing: Any) -> Any:
         absent: Any = None if missing is None else msgspec.UnsetType
         fields = [(self._places[one], kind | absent, missing) for one, kind in kinds.items()]
-        return msgspec.defstruct(name, fields, rename={place: one for one, place in self._places.items()})
+        names = {place: one for one, place in self._places.items()}
+        return msgspec.defstruct(name, fields, rename=names, gc=False)  # rows hold no cycle: nothing to look for
 
     def columns(self, rows: Sequence[Any]) -> dict[str, list[Any]]:
         """Rows of a body of /score as one list a column."""
