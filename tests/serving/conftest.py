@@ -5,6 +5,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -130,7 +131,8 @@ class Running:
         raw = body if body is None or isinstance(body, (bytes, Iterator)) else json.dumps(body).encode()
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
         try:
-            connection.request(method or ("GET" if body is None else "POST"), path, raw, headers)
+            with suppress(BrokenPipeError, ConnectionResetError):  # refused before the whole body was sent: answered
+                connection.request(method or ("GET" if body is None else "POST"), path, raw, headers)
             found = connection.getresponse()
             return Answer(found.status, found.read(), {name.lower(): one for name, one in found.getheaders()})
         finally:
