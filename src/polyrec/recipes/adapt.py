@@ -66,7 +66,7 @@ def adapt(
     """
     found = Path(folder)
     bundle = Bundle.load(found / "bundle" if (found / "bundle").is_dir() else found)
-    target = _empty(Path(out))
+    target = empty_folder(Path(out))
     torch.manual_seed(training.seed)
     grown = with_scenario(bundle, scenario, _at_zero)
     parts = split(DataConfig(schema="", log=tuple(data)), grown.schema)
@@ -84,7 +84,8 @@ def adapt(
     return target
 
 
-def _empty(path: Path) -> RunFolder:
+def empty_folder(path: Path) -> RunFolder:
+    """The folder of an adaptation, which must be new or empty."""
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise ConfigError(f"--out {path} is not empty: nothing is overwritten. Name another folder.")
     return RunFolder(path)

@@ -8,10 +8,9 @@ from torch.nn import functional
 
 from polyrec.batch import Batch, Output
 from polyrec.objectives import Objective
+from polyrec.objectives.start import shift
 from polyrec.schema import ALL
-from polyrec.shapes import Float, Tensor
 
-STEPS = 25
 BLOCK = 8_192
 
 
@@ -67,15 +66,6 @@ def _loss(model: Callable[[Batch], Output], objective: Objective, rows: Batch, s
         label, inside = rows.target(target)
         if target.space == ALL and inside.any():
             logit = torch.cat([part[target] for part in parts])[inside].double()
-            total += _shifted(logit, label[inside].double())
+            answer = label[inside].double()
+            total += float(functional.binary_cross_entropy_with_logits(logit + shift(logit, answer), answer))
     return total
-
-
-def _shifted(logit: Float[Tensor, "B"], label: Float[Tensor, "B"]) -> float:
-    """The least mean cross-entropy over one constant added to the logits, by Newton's method on it."""
-    shift = torch.zeros((), dtype=logit.dtype)
-    for _ in range(STEPS):
-        p = torch.sigmoid(logit + shift)
-        step = (label - p).sum() / (p * (1 - p)).sum().clamp(min=1e-9)
-        shift = (shift + step.clamp(-2.0, 2.0)).clamp(-20.0, 20.0)
-    return float(functional.binary_cross_entropy_with_logits(logit + shift, label))
