@@ -6,6 +6,7 @@ embedding, its gates. Whatever is added or removed, the rows of the others stay 
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import nn
@@ -83,16 +84,29 @@ def without(bundle: Bundle, scenario: str) -> Bundle:
         raise ConfigError(unknown("scenario", scenario, names, "in the bundle"))
     if len(names) == 1:
         raise ConfigError(f"scenario {scenario!r} is the only one: nothing would be left. Keep it.")
-    place = names.index(scenario)
-    rest = tuple(name for name in names if name != scenario)
-    kept = torch.tensor([at for at in range(len(names)) if at != place])
-    own = torch.tensor([at for at in range(_model(bundle).adapters) if at != int(_model(bundle).adapter[place])])
+    return only(bundle, tuple(name for name in names if name != scenario))
+
+
+def only(bundle: Bundle, kept: tuple[str, ...], options: Mapping[str, Any] | None = None) -> Bundle:
+    """The bundle with these of its scenarios; they score as before, bit by bit.
+
+    Args:
+        bundle: of a model with adapters.
+        kept: of its scenarios, in their order there.
+        options: of the model, where other than before; what then has another shape starts as built.
+    """
+    names, model = bundle.encoder.layout.scenarios, _model(bundle)
+    places = torch.tensor([names.index(name) for name in kept])
+    mine = [int(model.adapter[at]) for at in places.tolist()]
+    own = torch.tensor([at for at in mine if at >= 0], dtype=torch.long)
 
     def state(name: str, old: Tensor, new: Tensor) -> Tensor:
-        del new
-        return old[own if ".own." in name else kept]
+        if not len(old):
+            return new
+        found = old[own if name.startswith("scenario.own.") else places]
+        return found if found.shape == new.shape else new
 
-    return _rebuilt(bundle, rest, state)
+    return _rebuilt(bundle, kept, state, plain=options)
 
 
 def with_scenario(bundle: Bundle, scenario: str, first: FirstRow) -> Bundle:
@@ -166,13 +180,14 @@ def _rebuilt(
     names: tuple[str, ...],
     rows: Callable[[str, Tensor, Tensor], Tensor],
     adapted: list[str] | None = None,
+    plain: Mapping[str, Any] | None = None,
 ) -> Bundle:
     """The same model for other scenarios; `rows` makes each state whose first dimension counts them."""
     old, part = _model(bundle), bundle.manifest.model
-    options = dict(part.options)
+    options = dict(part.options if plain is None else plain)
     if adapted is not None:
         options["adapters"] = adapted
-    elif options.get("adapters") is not None:
+    elif plain is None and options.get("adapters") is not None:
         had = set(bundle.encoder.layout.scenarios)
         options["adapters"] = [name for name in names if name in options["adapters"] or name not in had]
     vocabulary = replace(bundle.encoder.vocabulary, scenarios=names)
