@@ -56,8 +56,11 @@ BLIND = {"scenario_feature": False}
 VARIANTS["noselect blind"] = {"recipe": "autoifs-noselect", "model": BLIND}
 VARIANTS["oracle gates blind"] = {"recipe": "oracle", "model": BLIND}
 VARIANTS["randomgates blind"] = {"recipe": "autoifs-randomgates", "model": BLIND}
-for price in (0.0, 0.0005, 0.001, 0.002, 0.004):
+for price in (0.0, 0.00001, 0.00003, 0.0001, 0.0005, 0.001, 0.002, 0.004):
     VARIANTS[f"blind price {price}"] = {"ratio": 50.0, "model": {**BLIND, "price": price}}
+VARIANTS["search of 2"] = {"epochs": 2}
+VARIANTS["noselect, select fusion"] = {"recipe": "autoifs-noselect", "model": {"fusion": "select"}}
+VARIANTS["wait 0"] = {"model": {"wait": 0.0}}
 for ratio in (1, 20, 100):
     for price in (0.0, 0.0005, 0.002):
         VARIANTS[f"ratio {ratio} price {price}"] = {"ratio": float(ratio), "model": {"price": price}}
@@ -93,7 +96,7 @@ def one(variant: dict[str, Any], data: DataConfig, prepared: Any, world: Path, o
     stages = {"search": {"lr_ratios": {"selector.*": variant["ratio"]}}} if "ratio" in variant else {}
     training = {key: value for key, value in TRAINING.items() if not paper or key in ("threads", "batch_size")}
     if name in ("autoifs", "autoifs-select", "autoifs-randomgates"):
-        stages.setdefault("search", {})["epochs"] = variant.get("epochs", 2)
+        stages.setdefault("search", {})["epochs"] = variant.get("epochs", 4)
     size = {**SIZE, "rank": 2, "selector_widths": [128, 64]} if paper else SIZE
     run = RunConfig(
         name, data, model={**size, **variant.get("model", {})}, training={**training, "seed": seed}, stages=stages

@@ -280,6 +280,20 @@ def test_the_temperature_rises_by_epoch_to_its_peak():
 def test_the_price_of_kept_flows_is_a_penalty_over_tasks():
     model, rows = build(price=0.5), batch()
     output = model(rows)
-    kept = sum(float((1 - output.hidden[f"prune/{head}"]).detach().mean()) for head in HEADS)
+    kept = sum(float((1 - output.hidden[f"prune/{head}"])[:, 1:].detach().mean()) for head in HEADS)  # own flows
     assert float(output.penalties["kept flows"].detach()) == pytest.approx(0.5 * kept)
     assert not build(price=0.5, gates="hard")(rows).penalties
+
+
+def test_gates_that_wait_stand_still_and_then_sharpen_over_the_rest():
+    model, rows = build(price=0.5, wait=0.5, anneal="step", selector="cell"), batch()
+    gate = model.selector.gate
+    gate.pace(0.9, 2)
+    output = model(rows)
+    assert not output.penalties
+    sum(one.sum() for one in output.logits.values()).backward()
+    assert model.selector.network.weight.grad is None
+    gate.pace(1.5, 2)
+    assert float(gate.temperature) == pytest.approx(100**0.5)
+    sum(one.sum() for one in model(rows).logits.values()).backward()
+    assert float(model.selector.network.weight.grad.abs().sum()) > 0

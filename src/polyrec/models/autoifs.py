@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import torch
-from annotated_types import Gt
+from annotated_types import Ge, Gt, Lt
 from torch import nn
 
 from polyrec.batch import Batch, Layout, Output
@@ -59,6 +59,9 @@ class AutoIFSConfig(InputOptions):
     price: float = 0.0  # of a kept flow, in the loss; negative: of a pruned one
     peak: Annotated[float, Gt(0)] = 100.0  # temperature at the end of the search
     anneal: Literal["epoch", "step"] = "epoch"  # when the temperature rises
+    wait: Annotated[float, Ge(0), Lt(1)] = (
+        0.0  # share of the search before gates move: flows must have learned something
+    )
     scenario_feature: bool = True  # whether the scenario is a feature that shared units read, too
     adapters: tuple[str, ...] | None = None  # scenarios with units of their own; unset: all
 
@@ -107,7 +110,9 @@ class AutoIFS(nn.Module):
         logits, gates = route.restore(logits[..., None])[..., 0], route.restore(gates)
         hidden = {"bottom": route.restore(h[None])[0]}
         hidden |= {f"prune/{head}": gate for head, gate in by_head(self.heads, gates).items()}
-        price = self.config.price * (1 - gates).mean((1, 2)).sum() if self._priced and len(batch) else None
+        # The flow through shared units alone is free: it is there whatever a scenario or a task owns.
+        priced = self._priced and len(batch) and gates.requires_grad
+        price = self.config.price * (1 - gates[..., 1:]).mean((1, 2)).sum() if priced else None
         return Output(by_head(self.heads, logits), hidden, {} if price is None else {"kept flows": price})
 
     def _gates(self, batch: Batch, route: Route, place: Tensor, x: Tensor) -> Float[Tensor, "T B J"]:
@@ -173,7 +178,8 @@ class Selection(nn.Module):
             self.network = CellSelector(len(layout.scenarios), heads=heads, flows=len(FLOWS))
         kind: Literal["soft", "straight", "hard"] = "soft" if config.gates == "open" else config.gates
         # A head without any flow would say the same of every row; the published form has a rest even then.
-        self.gate = Pruning(kind, peak=config.peak, anneal=config.anneal, keep_one=config.fusion != "subtract")
+        one = config.fusion != "subtract"
+        self.gate = Pruning(kind, peak=config.peak, anneal=config.anneal, keep_one=one, wait=config.wait)
 
     def forward(self, batch: Batch, order: Tensor | None, x: Float[Tensor, "B W"]) -> Float[Tensor, "T B J"]:
         """Gates of rows in the order asked for."""

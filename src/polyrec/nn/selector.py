@@ -54,7 +54,7 @@ class Pruning(nn.Module):
         soft: `g = sigmoid(tau w)` · hard: `g = 1[w > 0]` · straight: the value of hard, the gradient of soft
         with `keep_one`, the flow of least w is never pruned by hard and straight gates
         `tau = peak ^ done`; done goes from 0 to 1 over the stage, from epoch to epoch (`e / (epochs - 1)`) or step
-        by step.
+        by step. With `wait`, gates stand still for that share of the stage, and done goes from 0 to 1 over the rest.
 
     Example:
         >>> pruning = Pruning("soft", peak=100.0)
@@ -72,9 +72,10 @@ class Pruning(nn.Module):
         peak: float,
         anneal: Literal["epoch", "step"] = "epoch",
         keep_one: bool = False,
+        wait: float = 0.0,
     ) -> None:
         super().__init__()
-        self.keep_one = keep_one
+        self.keep_one, self.wait, self.still = keep_one, wait, False
         self.kind, self.peak, self.anneal = kind, peak, anneal
         self.register_buffer("temperature", torch.ones(()))
 
@@ -83,13 +84,15 @@ class Pruning(nn.Module):
         if self.kind == "hard":
             return
         by_epoch = self.anneal == "epoch" and epochs > 1
-        self.temperature.fill_(self.peak ** (int(epoch) / (epochs - 1) if by_epoch else epoch / epochs))
+        passed = int(epoch) / (epochs - 1) if by_epoch else epoch / epochs
+        self.still = passed < self.wait
+        self.temperature.fill_(self.peak ** max(0.0, (passed - self.wait) / (1.0 - self.wait)))
 
     def forward(self, w: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
         """A gate for each number."""
         if self.kind == "hard":
             return self._hard(w)
-        soft = torch.sigmoid(self.temperature * w)
+        soft = torch.sigmoid(self.temperature * (w.detach() if self.still else w))
         return soft if self.kind == "soft" else self._hard(w) + soft - soft.detach()
 
     def _hard(self, w: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:

@@ -2,7 +2,8 @@
 
 Network: four units, shared and low-rank own ones of scenario and task, make four flows; a selector prunes them.
 Stage 1, search: all weights and the selector together, gates soft and ever sharper.
-Stage 2, retrain: back to the weights at the start of the search's last epoch, gates hard and frozen as it left them.
+Stage 2, retrain: back to the weights at the start of the search, gates hard and frozen as it left them. (The letter
+goes back to the start of its last epoch: networks that have seen every row once already then learn them by heart.)
 `autoifs` selects by scenario and head, and fuses what each flow adds; `autoifs-paper` is the letter of the paper;
 `autoifs-select` fuses the kept flows alone. Two controls: no selection, and gates that nobody trained.
 """
@@ -18,11 +19,11 @@ EMBEDDING = Carry("search", of="inputs.", to="selector.inputs.")  # what a selec
 
 SEARCH = StageOptions(
     "search",
-    {"epochs": 2, "evaluations": 1, "lr_ratios": {"selector.*": 50.0}, "no_decay": ("selector.*",)},
+    {"epochs": 4, "evaluations": 1, "lr_ratios": {"selector.*": 50.0}, "no_decay": ("selector.*",)},
     {"gates": "soft"},
     keep="last",
 )
-RETRAIN = StageOptions("retrain", {}, {"gates": "hard"}, trainable=MOVING, start="search@-1", carry=(SELECTOR,))
+RETRAIN = StageOptions("retrain", {}, {"gates": "hard"}, trainable=MOVING, start="search@0", carry=(SELECTOR,))
 RECIPE = add(
     Recipe(
         name="autoifs",
@@ -38,6 +39,7 @@ RECIPE = add(
             "anneal": "step",
             "scenario_feature": False,
             "price": 3e-4,
+            "wait": 0.5,  # gates that move before own units have learned anything prune them for good
         },
         stages=(SEARCH, RETRAIN),
     )
@@ -63,6 +65,7 @@ PAPER = add(
                 RETRAIN,
                 training={"epochs": 20, "lr": 1e-4, "weight_decay": 3e-4, "table_decay": 3e-4, "patience": 1},
                 trainable=MOVING[:-1],
+                start="search@-1",
                 carry=(SELECTOR, EMBEDDING),
             ),
         ),

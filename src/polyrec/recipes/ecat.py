@@ -4,8 +4,8 @@ Stage 1, teacher: one model on every scenario. Then for the target: rows of othe
 and items, weighed by a domain classifier and by how far their scenario's preferences hold in the target; a student
 that learns from them and the target's own rows, held near the teacher's hidden states where the teacher is right.
 The formulas are this project's reconstruction; `ecat-paper` keeps to them. `ecat` adds the relation of scenarios,
-starts the student at the teacher, and chooses by the target's validation rows between four endings, the careful ones
-first: the target's rows alone, the teacher tuned on them, the transfer, and the transfer tuned on them.
+starts the student at the teacher, and has four endings: the target's rows alone, the teacher tuned on them, the
+transfer, and the transfer tuned on them; the last is kept unless the target's validation rows speak for another.
 Of the model it leaves, the target's scores alone mean something.
 """
 

@@ -14,7 +14,7 @@ from polyrec.recipes.outcome import keep
 from polyrec.recipes.prepare import Prepared, prepare
 from polyrec.recipes.recipe import get
 from polyrec.recipes.rows import Rows
-from polyrec.recipes.transferring import Transfer, chosen
+from polyrec.recipes.transferring import Transfer
 from polyrec.training import History, Parts, Stage
 from polyrec.training import run as run_plan
 from polyrec.training.events import Events
@@ -74,8 +74,10 @@ def fit(
         return _parts(rows, assembly) if transfer is None else transfer.parts(assembly, results)
 
     results = run_plan(plan, build, folder=folder.path, resume=resume, log=log)
-    kept = chosen(recipe, results)
-    extra = {} if transfer is None else {"transfer": transfer.told(results, kept)}
+    kept, extra = plan.stages[-1].name, {}
+    if transfer is not None:
+        kept, endings = transfer.endings(recipe, results)
+        extra = {"transfer": transfer.told(endings, kept)}
     run_facts = {**_told([one.history for one in results.values()]), "seed": training.seed}
     keep(folder, judged, assemblies[kept], run_facts, progress, extra)
     return folder

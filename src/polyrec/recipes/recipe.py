@@ -27,7 +27,7 @@ class StageOptions:
     start: str = SCRATCH
     carry: tuple[Carry, ...] = ()
     keep: Literal["best", "last"] = "best"
-    candidate: bool = False  # one of several endings: the run keeps the one of best validation
+    candidate: bool = False  # one of several endings, of which `recipes.transferring` keeps one
 
 
 TRAIN = StageOptions("train")
@@ -38,8 +38,8 @@ class Recipe:
     """A model, an objective, a balancer and how they are trained: the paper's summary as a value.
 
     `model`, `objective`, `balancer` name registered parts; the mappings hold this recipe's defaults for
-    them, which a run file's tables override key by key. The last stage's model is what the run leaves, or, of
-    several candidates, the best one.
+    them, which a run file's tables override key by key. The last stage's model is what the run leaves, or
+    one of several candidates.
     """
 
     name: str

@@ -1,20 +1,21 @@
 """Recipes for one target scenario: rows of the others transferred to it, a teacher behind it, a guard over it."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
 
+import numpy as np
 import torch
 
-from polyrec.batch import Batch
+from polyrec.batch import NO_USER, Batch
 from polyrec.config import RunConfig, TransferConfig
-from polyrec.data.held import ByScenario
+from polyrec.data.held import ByScenario, join
 from polyrec.data.where import Both, Named, Where
 from polyrec.declare import parse
 from polyrec.errors import ConfigError, DataError, unknown
 from polyrec.objectives import balance
-from polyrec.objectives.distill import Distilled
+from polyrec.objectives.distill import Distilled, row_losses
 from polyrec.recipes.assemble import Assembly, training_of
 from polyrec.recipes.prepare import Prepared
 from polyrec.recipes.recipe import Recipe, get
@@ -24,6 +25,7 @@ from polyrec.training.run import Result
 from polyrec.transfer.candidates import Found, Teacher, find, target_rows
 
 TEACHER = "teacher"
+BLOCK = 8_192
 
 
 def options_of(run: RunConfig) -> TransferConfig:
@@ -79,12 +81,29 @@ class Transfer:
         parts = replace(splits, valid=only(splits.valid, "validation"), test=only(splits.test, "test"))
         return Rows(self.run, replace(prepared, splits=parts))
 
-    def told(self, results: Mapping[str, Result], kept: str) -> dict[str, Any]:
+    def told(self, endings: Sequence["Ending"], kept: str) -> dict[str, Any]:
         """For the report: how rows were found, how each ending did on the target's validation rows, which was kept."""
-        stages = [stage for stage in get(self.run.recipe).stages if stage.name != TEACHER]
-        endings = {one.name: results[one.name].history.best_score for one in stages}
         told = {"rows": len(self.target)} if self.candidates is None else self.candidates.told
-        return {**told, "target": self.options.target, "endings": endings, "kept": kept}
+        return {**told, "target": self.options.target, "endings": [asdict(one) for one in endings], "kept": kept}
+
+    def endings(self, recipe: Recipe, results: Mapping[str, Result]) -> tuple[str, tuple["Ending", ...]]:
+        """Which of several endings is kept, and how each did on the target's validation rows.
+
+        The last candidate is kept unless a more careful one is better by more than the standard error of the
+        difference, users taken as wholes: a few hundred rows cannot tell more, and choosing the least loss among them
+        is choosing by noise.
+        """
+        names = [stage.name for stage in recipe.stages if stage.candidate]
+        if not names:
+            return recipe.stages[-1].name, ()
+        rows = join(list(self.rows.batches(self.rows.prepared.splits.valid)))
+        losses = {name: _losses(results[name], rows) for name in names}
+        found = []
+        for name in names:
+            gap, error = _gap(losses[names[-1]] - losses[name], rows.user.numpy())
+            found.append(Ending(name, round(float(losses[name].mean()), 6), round(gap, 6), round(error, 6)))
+        better = [one for one in found if one.gain > one.error]
+        return max(better, key=lambda one: one.gain).name if better else names[-1], tuple(found)
 
     @property
     def _place(self) -> int:
@@ -146,13 +165,33 @@ class Transfer:
         )
 
 
-def chosen(recipe: Recipe, results: Mapping[str, Result]) -> str:
-    """The stage whose model the run keeps: the last, or of several candidates the one of best validation.
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """One way for a run to end: its mean log-loss over validation rows, tasks summed, and the gain over the last."""
 
-    The earlier of equal ones: a recipe lists the more careful first.
-    """
-    candidates = [stage.name for stage in recipe.stages if stage.candidate]
-    if not candidates:
-        return recipe.stages[-1].name
-    scores = {name: results[name].history.best_score for name in candidates}
-    return max(candidates, key=lambda name: -float("inf") if scores[name] is None else float(scores[name] or 0.0))
+    name: str
+    log_loss: float
+    gain: float
+    error: float  # standard error of the gain
+
+
+@torch.no_grad()
+def _losses(result: Result, rows: Batch) -> np.ndarray:
+    model, objective = result.parts.model.eval(), result.parts.objective.served
+    parts = []
+    for at in range(0, len(rows), BLOCK):
+        batch = rows.select(torch.arange(at, min(at + BLOCK, len(rows))))
+        parts.append(row_losses(objective.predict(model(batch)), batch))
+    return torch.cat(parts).double().numpy()
+
+
+def _gap(difference: np.ndarray, users: np.ndarray) -> tuple[float, float]:
+    """Mean of the rows' differences, and its standard error with users as clusters; rows of nobody are each alone."""
+    count = len(difference)
+    alone = users == NO_USER
+    keys = np.where(alone, np.arange(count), users)
+    _, place = np.unique(np.stack([alone, keys]), axis=1, return_inverse=True)
+    mean = float(difference.mean())
+    sums = np.bincount(place.ravel(), weights=difference - mean)
+    clusters = len(sums)
+    return mean, float(np.sqrt((sums**2).sum() * clusters / max(clusters - 1, 1)) / count)

@@ -1,6 +1,6 @@
 """Where the rows that a target scenario learned from came from, and which ending was kept."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from polyrec.evaluation.figures.markup import Markup, join, tag
@@ -22,7 +22,7 @@ _LEAD = (
 
 def transferred(told: Mapping[str, Any]) -> Section | None:
     """The funnel by source scenario and the endings that were tried, best first; None where nothing was."""
-    sources, endings = told.get("sources") or (), told.get("endings") or {}
+    sources, endings = told.get("sources") or (), told.get("endings") or ()
     if not sources and not endings:
         return None
     parts = [tag("p", f"Target: {told.get('target')}, {count(told.get('rows') or 0)} training rows."), _graph(told)]
@@ -54,13 +54,14 @@ def _line(one: Mapping[str, Any]) -> list[str]:
     return [str(one.get("scenario")), *counts, f"{one.get('relation') or 0:.2f}", shown, f"{one.get('share') or 0:.1%}"]
 
 
-def _endings(endings: Mapping[str, Any], kept: str) -> Markup:
-    known = {name: finite(score) for name, score in endings.items()}
-    ordered = sorted(known, key=lambda name: (known[name] is None, -(known[name] or 0.0)))
+def _endings(endings: Sequence[Mapping[str, Any]], kept: str) -> Markup:
     rows = []
-    for name in ordered:
-        score = known[name]
-        shown = "undefined" if score is None else f"{abs(score):.4f}"
-        rows.append([ENDINGS.get(name, name), shown, "kept" if name == kept else ""])
-    lead = tag("h3", "Endings, by log-loss on the target's validation rows")
-    return join(lead, table(["Learned from", "Log-loss", ""], rows, "Endings"))
+    for one in sorted(endings, key=lambda one: float(one["log_loss"])):
+        gain = f"{one['gain']:+.4f} ± {one['error']:.4f}".replace("-", "−")
+        name = str(one["name"])
+        rows.append([ENDINGS.get(name, name), f"{one['log_loss']:.4f}", gain, "kept" if name == kept else ""])
+    lead = tag("h3", "Endings, on the target's validation rows")
+    words = "The last one is kept unless another is better by more than the standard error of the difference."
+    return join(
+        lead, tag("p", words), table(["Learned from", "Log-loss", "Better than the last by", ""], rows, "Endings")
+    )
