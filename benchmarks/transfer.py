@@ -44,7 +44,15 @@ RECIPES = (
     "ecat",
 )
 MODEL = {"dim": 8, "widths": [64, 32], "tower_widths": [16]}
-TEACHER = {"epochs": 8, "patience": 2, "batch_size": 1024, "lr": 2e-3, "table_lr": 0.05, "evaluations": 1, "mask_ids": 0.1}
+TEACHER = {
+    "epochs": 8,
+    "patience": 2,
+    "batch_size": 1024,
+    "lr": 2e-3,
+    "table_lr": 0.05,
+    "evaluations": 1,
+    "mask_ids": 0.1,
+}
 ALONE = {"batch_size": 64, "lr": 2e-3, "table_lr": 0.05}  # the best of a few for a model of few rows
 TRUTH = {"click": "p_click", "action": "p_action", "buy": "p_buy"}
 

@@ -56,7 +56,7 @@ def adapt(
         data: parquet or CSV files; by time or at random a tenth validates and a tenth tests.
         out: a new or empty folder, which gets bundle, report and events.
         start: where its units start, every flow kept: `"zero"`, where they add nothing; `"nearest"`, those of the
-            known scenario that predicts the new rows best; or that scenario's name.
+            known scenario that predicts the new rows best, or zero where what all share does; or a scenario's name.
         training: the budget.
         log: told of progress.
 
@@ -139,8 +139,8 @@ def _start(bundle: Bundle, rows: Batch, start: str) -> str | None:
         if start not in names:
             raise ConfigError(f"start: {unknown('scenario', start, ['zero', 'nearest', *names], 'in the bundle')}")
         return start
-    losses = {}
-    for place, name in enumerate(names):
+    losses: dict[str | None, float] = {}
+    for place, name in ((-1, None), *enumerate(names)):  # -1: what all scenarios share, and nobody's units
         total = 0.0
         for first in range(0, min(len(rows), 16 * _BATCH), _BATCH):
             batch = rows.select(torch.arange(first, min(first + _BATCH, len(rows))))

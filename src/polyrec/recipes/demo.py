@@ -22,7 +22,7 @@ from polyrec.recipes.prepare import prepare
 from polyrec.training.events import read as events
 from polyrec.training.progress import Log
 
-RECIPES = ("pooled", "single", "shared_bottom", "mmoe", "ple", "star", "pepnet", "esmm", "aem2tl")
+RECIPES = ("pooled", "single", "shared_bottom", "mmoe", "ple", "star", "pepnet", "esmm", "aem2tl", "autoifs")
 BASELINE = "pooled"
 # Weeks 39 and 40 validate, 41 to 48 test.
 SPLIT = Split(by="time", valid_from=datetime(2017, 9, 18, 9), test_from=datetime(2017, 10, 2, 4))
