@@ -33,7 +33,7 @@ from polyrec.recipes.recipe import StageOptions
 from polyrec.recipes.rows import Rows
 
 SIZE = {"dim": 8, "widths": [128, 64], "scenario_widths": [32]}
-TRAINING = {
+TRAINING: dict[str, Any] = {
     "batch_size": 1024,
     "lr": 2e-3,
     "table_lr": 0.05,
@@ -70,15 +70,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--rows", type=int, default=300_000)
+    parser.add_argument("--scenarios", type=int, default=5)
+    parser.add_argument("--metric", default="auc", help="what stops a stage")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--only", nargs="*", default=list(VARIANTS))
     options = parser.parse_args()
+    TRAINING["metric"] = options.metric
     recipe.add(replace(RECIPE, name="oracle", stages=(StageOptions("train", {}, {"gates": "hard"}, trainable=MOVING),)))
     for seed in range(options.first, options.first + options.seeds):
         world = options.out / f"world{seed}"
         if not world.exists():
-            simulate(world, rows=options.rows, preset="flows", seed=seed)
+            simulate(world, rows=options.rows, preset="flows", seed=seed, scenarios=options.scenarios)
         data = DataConfig(str(world / "schema.toml"), log=(str(world / "log.parquet"),))
         prepared = prepare(data)
         for name in options.only:
@@ -94,7 +97,9 @@ def one(variant: dict[str, Any], data: DataConfig, prepared: Any, world: Path, o
     name = variant.get("recipe", "autoifs")
     paper = name == "autoifs-paper"
     stages = {"search": {"lr_ratios": {"selector.*": variant["ratio"]}}} if "ratio" in variant else {}
-    training = {key: value for key, value in TRAINING.items() if not paper or key in ("threads", "batch_size")}
+    training = {
+        key: value for key, value in TRAINING.items() if not paper or key in ("threads", "batch_size", "metric")
+    }
     if name in ("autoifs", "autoifs-select", "autoifs-randomgates"):
         stages.setdefault("search", {})["epochs"] = variant.get("epochs", 4)
     size = {**SIZE, "rank": 2, "selector_widths": [128, 64]} if paper else SIZE
