@@ -1,6 +1,7 @@
 """One file a recipe: model + objective + balancer + training, readable as the paper's summary."""
 
 from polyrec.recipes import (
+    adasparse,
     aem2tl,
     aitm,
     autoifs,
@@ -11,10 +12,13 @@ from polyrec.recipes import (
     escm2_ipw,
     esm2,
     esmm,
+    m2m,
     mmoe,
+    mple,
     pepnet,
     ple,
     pooled,
+    sarnet,
     sass,
     shared_bottom,
     single,
@@ -25,6 +29,7 @@ from polyrec.recipes.recipe import Recipe, add, get, names
 
 __all__ = [
     "Recipe",
+    "adasparse",
     "add",
     "aem2tl",
     "aitm",
@@ -37,11 +42,14 @@ __all__ = [
     "esm2",
     "esmm",
     "get",
+    "m2m",
     "mmoe",
+    "mple",
     "names",
     "pepnet",
     "ple",
     "pooled",
+    "sarnet",
     "sass",
     "shared_bottom",
     "single",

@@ -20,6 +20,10 @@ VARIANTS = [(name, common(name)) for name in names()] + [
     ("single", {"widths": ()}),
     ("star", {"widths": (), "aux_widths": ()}),
     ("pepnet", {"widths": (), "prior": ("user", "brand", "scenario")}),
+    ("mple", {"own_experts": 2, "tower_widths": ()}),
+    ("sarnet", {"own_experts": 2, "expert_widths": (16,)}),
+    ("adasparse", {"widths": (16,), "epsilon": 0.0}),
+    ("m2m", {"tower_layers": 2, "experts": 1}),
 ]
 
 
