@@ -12,8 +12,10 @@ out: sequences enter as the mean. One layer in the attention's meta unit is our 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
+from annotated_types import Ge
 from torch import nn
 from torch.nn import functional
 
@@ -31,7 +33,7 @@ from polyrec.shapes import Tensor
 class M2MConfig(InputOptions):
     """Options of `m2m`."""
 
-    experts: Count = 4
+    experts: Annotated[int, Ge(2)] = 4  # attention over one would say nothing
     expert_widths: Hidden = (128, 32)
     meta_width: Count = 8  # numbers that stand for a scenario in meta units, and for a task
     tower_layers: Count = 1

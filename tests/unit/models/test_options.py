@@ -23,7 +23,7 @@ VARIANTS = [(name, common(name)) for name in names()] + [
     ("mple", {"own_experts": 2, "tower_widths": ()}),
     ("sarnet", {"own_experts": 2, "expert_widths": (16,)}),
     ("adasparse", {"widths": (16,), "epsilon": 0.0}),
-    ("m2m", {"tower_layers": 2, "experts": 1}),
+    ("m2m", {"tower_layers": 2, "experts": 2}),
 ]
 
 
