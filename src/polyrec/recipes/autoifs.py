@@ -15,7 +15,8 @@ from polyrec.training.plan import Carry
 
 MOVING = ("inputs.*", "bottom.*", "scenario.*", "task.*", "bias")  # everything but the selector
 SELECTOR = Carry("search", of="selector.", to="selector.")
-EMBEDDING = Carry("search", of="inputs.", to="selector.inputs.")  # what a selector that reads rows was found with
+# What a selector that reads rows was found with; one by scenario reads nothing.
+EMBEDDING = Carry("search", of="inputs.", to="selector.inputs.", optional=True)
 
 SEARCH = StageOptions(
     "search",
@@ -23,7 +24,9 @@ SEARCH = StageOptions(
     {"gates": "soft"},
     keep="last",
 )
-RETRAIN = StageOptions("retrain", {}, {"gates": "hard"}, trainable=MOVING, start="search@0", carry=(SELECTOR,))
+RETRAIN = StageOptions(
+    "retrain", {}, {"gates": "hard"}, trainable=MOVING, start="search@0", carry=(SELECTOR, EMBEDDING)
+)
 RECIPE = add(
     Recipe(
         name="autoifs",
@@ -66,7 +69,6 @@ PAPER = add(
                 training={"epochs": 20, "lr": 1e-4, "weight_decay": 3e-4, "table_decay": 3e-4, "patience": 1},
                 trainable=MOVING[:-1],
                 start="search@-1",
-                carry=(SELECTOR, EMBEDDING),
             ),
         ),
     )

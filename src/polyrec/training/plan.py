@@ -31,6 +31,7 @@ class Carry:
         source: an earlier stage, or an epoch of one (`"search@9"`).
         of: beginning of the names to take, there.
         to: what stands in its place in the names here.
+        optional: whether a model without weights of these names does without them.
 
     Example:
         >>> Carry("search", of="inputs.", to="selector.inputs.").renamed({"inputs.a": 1, "end.b": 2})
@@ -40,6 +41,7 @@ class Carry:
     source: str
     of: str = ""
     to: str = ""
+    optional: bool = False
 
     def renamed(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The weights to take, by their names here."""

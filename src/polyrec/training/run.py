@@ -98,7 +98,10 @@ def _begin(plan: Plan, stage: Stage, parts: Parts, results: Mapping[str, Result]
     for one in stage.carry:
         point = plan.point(stage, one.source)
         found = one.renamed(taken(point, "model")) if point is not None else {}
-        if not found:
+        if one.optional:
+            known = parts.model.state_dict()
+            found = {name: part for name, part in found.items() if name in known}
+        elif not found:
             raise ConfigError(
                 f"stage {stage.name!r}: carry: nothing in {one.source!r} has a name that begins with {one.of!r}. "
                 "Give the beginning of a parameter's name there."

@@ -123,3 +123,12 @@ def test_the_picture_names_scenarios_units_and_changes():
         assert words in text
     assert "<1>" not in text
     assert flow_pictures(read_flows([{"kept": None}])) == {}
+
+
+def test_a_selector_that_reads_rows_is_an_option_of_autoifs_too(log, tmp_path):
+    settings = {"model.selector": "row", "model.selector_widths": [8], "stages": {"search": {"epochs": 2}}}
+    folder = fit(run_of(log, "autoifs", **settings), tmp_path / "out")
+    search, last = (load(folder.checkpoints / f"{name}.safetensors") for name in ("search", "retrain"))
+    table = "inputs.embedding.tables.4.weight"
+    assert torch.equal(last.part("weights/model")[f"selector.{table}"], search.part("weights/model")[table])
+    assert json.loads(folder.report.read_text())["flows"]
