@@ -111,7 +111,7 @@ class AutoIFS(nn.Module):
         hidden = {"bottom": route.restore(h[None])[0]}
         hidden |= {f"prune/{head}": gate for head, gate in by_head(self.heads, gates).items()}
         # The flow through shared units alone is free: it is there whatever a scenario or a task owns.
-        priced = self._priced and len(batch) and gates.requires_grad
+        priced = self._priced and len(batch)
         price = self.config.price * (1 - gates[..., 1:]).mean((1, 2)).sum() if priced else None
         return Output(by_head(self.heads, logits), hidden, {} if price is None else {"kept flows": price})
 

@@ -225,6 +225,8 @@ class _Loop:
                 f"{', '.join(self.balancer.terms)}. Build it with the objective's terms."
             )
         extra = torch.stack(list(output.penalties.values())).sum() if output.penalties else None
+        if extra is not None and not extra.requires_grad:  # of a part that stands still
+            extra = None
         self.balancer.backward(terms, self.moving, step=step, extra=extra)
         self.running.optimizer.step(step)
         self.running.losses.add({**terms, **output.penalties, **self.objective.watched})
