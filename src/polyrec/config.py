@@ -87,7 +87,7 @@ class TrainingConfig:
     patience: Annotated[int, Ge(1)] = 3  # validations without a better one before stopping
     metric: Literal["auc", "log_loss", "recall"] = "auc"  # mean over validation cells; recall: for two towers
     balancer: Literal["fixed", "uncertainty", "gradnorm", "pcgrad"] | None = None
-    seed: int = 0
+    seed: Annotated[int, Ge(0)] = 0
     device: str = "cpu"
     threads: Annotated[int, Ge(1)] | None = None
     checkpoint_minutes: Annotated[float, Gt(0)] = 5.0

@@ -20,10 +20,14 @@ def run(
     from polyrec.cli.files import check_output, log
     from polyrec.cli.progress import bars
     from polyrec.data.files import Source, expand
+    from polyrec.data.pieces import is_csv
+    from polyrec.errors import ConfigError
     from polyrec.serving import Scorer
 
     paths = expand(data)
     check_output(out, paths)
+    if is_csv(out):
+        raise ConfigError(f"--out {out}: predict writes parquet. Name it {out.with_suffix('.parquet')}.")
     scorer = Scorer.load(bundle)
     with bars() as progress:
         rows = scorer.predict(Source(paths), out, progress)

@@ -19,7 +19,7 @@ Example: polyrec serve runs/mmoe/bundle --items log.parquet --port 8000
 def run(
     bundle: Annotated[Path, typer.Argument(help="A bundle folder; export writes one that serves fastest.")],
     host: Annotated[str, typer.Option("--host", help="Where to listen; this machine alone by default.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option("--port", help="0: any that is free.")] = 8000,
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0: any that is free.")] = 8000,
     items: Annotated[
         list[str] | None, typer.Option("--items", help="Items that /recommend ranks: one row an item, or a log.")
     ] = None,

@@ -65,21 +65,23 @@ def fit(
     transfer = Transfer.of(run, prepared) if recipe.transfer_options is not None else None
     judged = transfer.rows if transfer is not None else rows
     assemblies = {stage.name: assemble(run, prepared.encoder.layout, stage.name) for stage in plan.stages}
-    folder.claim(whole, prepared.about())
-    prepared.keep(folder.vocabulary)
-    _warn(prepared.warnings, folder, log)
+    with folder.held():
+        folder.check(whole, resume)  # nobody has begun in it meanwhile
+        folder.claim(whole, prepared.about())
+        prepared.keep(folder.vocabulary)
+        _warn(prepared.warnings, folder, log)
 
-    def build(stage: Stage, results: Mapping[str, Result]) -> Parts:
-        assembly = assemblies[stage.name]
-        return _parts(rows, assembly) if transfer is None else transfer.parts(assembly, results)
+        def build(stage: Stage, results: Mapping[str, Result]) -> Parts:
+            assembly = assemblies[stage.name]
+            return _parts(rows, assembly) if transfer is None else transfer.parts(assembly, results)
 
-    results = run_plan(plan, build, folder=folder.path, resume=resume, log=log)
-    kept, extra = plan.stages[-1].name, {}
-    if transfer is not None:
-        kept, endings = transfer.endings(recipe, results)
-        extra = {"transfer": transfer.told(endings, kept)}
-    run_facts = {**_told([one.history for one in results.values()]), "seed": training.seed}
-    keep(folder, judged, assemblies[kept], run_facts, progress, extra)
+        results = run_plan(plan, build, folder=folder.path, resume=resume, log=log)
+        kept, extra = plan.stages[-1].name, {}
+        if transfer is not None:
+            kept, endings = transfer.endings(recipe, results)
+            extra = {"transfer": transfer.told(endings, kept)}
+        run_facts = {**_told([one.history for one in results.values()]), "seed": training.seed}
+        keep(folder, judged, assemblies[kept], run_facts, progress, extra)
     return folder
 
 

@@ -1,7 +1,9 @@
 """The folder of a run: whose it is, and whether it may be written to."""
 
 import json
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -83,6 +85,34 @@ class RunFolder:
                 f"--out {self.path} holds another run; they differ in {', '.join(differing) or 'their run files'}. "
                 "Resume with the run file it was started with, or name another folder."
             )
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep every other process from training in the folder meanwhile.
+
+        Raises:
+            ConfigError: another one does.
+        """
+        try:
+            import fcntl
+        except ImportError:  # not on this system: nothing is promised there
+            yield
+            return
+        self.path.mkdir(parents=True, exist_ok=True)
+        handle = os.open(self.path, os.O_RDONLY)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as reason:
+            os.close(handle)
+            raise ConfigError(
+                f"--out {self.path}: another process is training in it. Wait for it to end, or name another folder."
+            ) from reason
+        except OSError:  # a file system without locks
+            pass
+        try:
+            yield
+        finally:
+            os.close(handle)
 
     def claim(self, run: RunConfig, about: Mapping[str, Any]) -> None:
         """Make the folder this run's, or see that its schema and rows are still those it was started with.

@@ -5,6 +5,7 @@ from math import isnan
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from polyrec.atomic import whole_folder
@@ -62,7 +63,7 @@ def _checked(prepared: Prepared, progress: Progress | None) -> tuple[str, ...]:
     """Refuse what would be refused after hours of training: scenarios and labels of every part, in one cheap pass.
 
     Returns:
-        In words, which tasks have but one class among the training rows.
+        In words, which tasks have but one class among the training rows, or happen where their schema says they cannot.
 
     Raises:
         DataError: an unknown or null scenario, a label other than 0 and 1, or a task without an observed label.
@@ -71,11 +72,14 @@ def _checked(prepared: Prepared, progress: Progress | None) -> tuple[str, ...]:
     labels = [task.label for task in schema.tasks]
     columns = list(dict.fromkeys([schema.keys.scenario, *labels]))
     observed: dict[str, set[float]] = {label: set() for label in labels}
+    orphans = dict.fromkeys((task.name for task in schema.tasks if task.after and task.strict), 0)
     for source, training in ((splits.train, True), (splits.valid, False), (splits.test, False)):
         if source is None:
             continue
         for table in told(progress, "checking rows", source.tables(columns), source.rows()):
             prepared.encoder.check(table, strict=training)
+            for name in orphans if training else ():
+                orphans[name] += _orphans(table, schema, name)
             for label in labels if training else ():
                 bounds = pc.min_max(table[label]).as_py()
                 observed[label] |= {float(one) for one in bounds.values() if one is not None and not isnan(one)}
@@ -85,6 +89,29 @@ def _checked(prepared: Prepared, progress: Progress | None) -> tuple[str, ...]:
                 f"label {task.label!r} of task {task.name!r} is null in every training row: there is nothing to learn. "
                 "Remove the task, or give rows with labels."
             )
+    impossible = [
+        f"task {name!r} happens in {count:,} training rows without {schema.task(name).after!r}, which the schema says "
+        "it cannot (strict): what is learned of it is wrong. Mend the labels, or say strict = false"
+        for name, count in orphans.items()
+        if count
+    ]
+    return (*impossible, *_one_class(schema, observed))
+
+
+def _orphans(table: pa.Table, schema: Schema, name: str) -> int:
+    """Rows on which a strict task happened and its parent is known not to have."""
+    task = schema.task(name)
+    mine, parent = (_truth(table[schema.task(one).label]) for one in (name, str(task.after)))
+    return int(pc.sum(pc.and_(mine, pc.invert(pc.fill_null(parent, True)))).as_py() or 0)
+
+
+def _truth(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    if pa.types.is_null(column.type) or pa.types.is_dictionary(column.type) or pa.types.is_string(column.type):
+        return pa.chunked_array([pa.nulls(len(column), pa.bool_())])
+    return pc.greater(column.cast(pa.float64()), 0.5)
+
+
+def _one_class(schema: Schema, observed: dict[str, set[float]]) -> tuple[str, ...]:
     return tuple(
         f"label {task.label!r} of task {task.name!r} is {value:g} in every training row where it is known: "
         "the model can only learn that, and AUC is undefined without both classes"

@@ -141,7 +141,7 @@ class Wire:
         self.explain = msgspec.defstruct("ExplainRequest", [("row", row), place], forbid_unknown_fields=True)
         fields: list[tuple[str, Any] | tuple[str, Any, Any]] = [
             ("user", item),
-            ("scenario", Name),
+            ("scenario", Annotated[str, Meta(max_length=1024)]),  # an empty name is one, too
             ("k", Annotated[int, Meta(ge=1, le=1000)], 20),
             ("objective", weights, msgspec.field(default_factory=dict)),
             ("items", items | None, None),
