@@ -61,7 +61,7 @@ def test_scores_are_those_of_the_scorer_in_the_order_of_the_rows(bundle, serve):
         ("/score", {"rows": [{**ROW, "user": 10**30}]}, 422, "field 'user' has values that do not go together"),
         ("/score", b'{"rows": [{"tab": "s0", "price": 1e999}]}', 422, "rows[0].price: Number out of range"),
         ("/score", {"rows": [{**ROW, "user": 3}, {**ROW, "user": "3"}]}, 422, "'user'"),
-        ("/recommend", {"user": USER, "scenario": ""}, 422, "scenario: Expected `str` of length >= 1"),
+        ("/recommend", {"user": USER, "scenario": "s" * 1025}, 422, "scenario: Expected `str` of length <= 1024"),
         ("/recommend", {"user": USER, "scenario": "s0", "k": 0}, 422, "k: Expected `int` >= 1"),
         ("/recommend", {"user": USER, "scenario": "s0", "k": 10**6}, 422, "k: Expected `int` <= 1000"),
         ("/recommend", {"user": USER, "scenario": "s0"}, 409, "items = [...]"),
