@@ -68,8 +68,34 @@ def x_row(state, batch, row, *, scenario=True, copy=0):
     return np.concatenate(parts)
 
 
-def scenario_row(state, place):
-    table = state["inputs.scenario"]
+# Tables of width T, for a linear part: every feature has rows of its own, in the layout's order.
+ALONE = {"user": 0, "item": 23, "brand": 54, "hour": 65, "history": 91, "tags": 122}
+
+
+def linear_row(state, name, batch, row):
+    """`sum_f w_tf[id_f] + z u_t + b_t` of one row, for both heads, from the weights of `name`."""
+    table = state[f"{name}.inputs.embedding.tables.2.weight"]
+    total = state[f"{name}.bias"] + scenario_row(state, int(batch.scenario[row]), f"{name}.inputs.scenario")
+    for feature, value in zip(("user", "item", "brand", "hour"), batch.ids[row].tolist(), strict=True):
+        total = total + table[ALONE[feature] + value]
+    for feature in ("history", "tags"):
+        one = batch.sequences[feature]
+        values = one.values[one.offsets[row] : one.offsets[row + 1]].tolist()
+        total = total + sum((table[ALONE[feature] + value] for value in values), np.zeros(2)) / max(len(values), 1)
+    numbers = np.concatenate([batch.numerics[row].numpy(), batch.vectors["image"][row].numpy()])
+    return total + state[f"{name}.numbers.weight"] @ numbers
+
+
+def field_rows(state, x):
+    """The eleven features of a row x, as `x_row` gives it, as vectors of 16; brand, numbers and image mapped."""
+    brand, numbers, image = (state[f"fields.maps.{place}"] for place in range(3))
+    found = [x[0:16], x[16:32], x[32:48], x[48:53] @ brand[0], x[53:69], x[69:85]]
+    found += [x[85 + place] * numbers[place, 0] for place in range(3)]
+    return np.stack([*found, x[88:94] @ image[0], x[94:110]])
+
+
+def scenario_row(state, place, name="inputs.scenario"):
+    table = state[name]
     return table.mean(0) if place < 0 else table[place]
 
 
@@ -111,6 +137,8 @@ def paper():
         torch_mlp=torch_mlp,
         x_row=x_row,
         scenario_row=scenario_row,
+        linear_row=linear_row,
+        field_rows=field_rows,
         scenarios_of=scenarios_of,
         case=case,
         agree=agree,

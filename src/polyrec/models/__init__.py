@@ -1,9 +1,13 @@
 """Backbones: functions from a batch to named logits. One file a model, one import line here."""
 
 from polyrec.models.adasparse import AdaSparse as AdaSparse
+from polyrec.models.advloss import AdvLoss as AdvLoss
 from polyrec.models.aem2tl import AEM2TL as AEM2TL
 from polyrec.models.aitm import AITM as AITM
 from polyrec.models.autoifs import AutoIFS as AutoIFS
+from polyrec.models.cross_stitch import CrossStitch as CrossStitch
+from polyrec.models.dcn import DCN as DCN
+from polyrec.models.deepfm import DeepFM as DeepFM
 from polyrec.models.m2m import M2M as M2M
 from polyrec.models.mmoe import MMoE as MMoE
 from polyrec.models.mple import MPLE as MPLE
@@ -20,5 +24,8 @@ from polyrec.models.sass import SASS as SASS
 from polyrec.models.shared_bottom import SharedBottom as SharedBottom
 from polyrec.models.single import Single as Single
 from polyrec.models.star import STAR as STAR
+from polyrec.models.stem import STEM as STEM
 from polyrec.models.towers import TwoTowers as TwoTowers
 from polyrec.models.two_tower import TwoTower as TwoTower
+from polyrec.models.widedeep import WideDeep as WideDeep
+from polyrec.models.xdeepfm import XDeepFM as XDeepFM

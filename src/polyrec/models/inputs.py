@@ -47,6 +47,7 @@ class Inputs(nn.Module):
 
     Attributes:
         width: numbers a row.
+        raw: features that enter as they are, as numbers and not as embeddings.
 
     Raises:
         ConfigError: the layout has no feature.
@@ -97,6 +98,12 @@ class Inputs(nn.Module):
         self._columns += [(numeric[place].name, numeric[place].side, options.dim) for place in curved]
         self._columns += [(numeric[place].name, numeric[place].side, 1) for place in plain]
         self._columns += [(one.name, one.side, one.size) for one in self.layout.vectors]
+        self.raw = frozenset([numeric[place].name for place in plain] + [one.name for one in self.layout.vectors])
+
+    @property
+    def parts(self) -> list[tuple[str, int]]:
+        """Each feature and how many columns of x it has, in order; `"scenario"` last, where it is one."""
+        return [(name, width) for name, _, width in self._columns]
 
     def columns(self, *, sides: Iterable[Side] = (), names: Iterable[str] = ()) -> list[int]:
         """Columns of x that belong to features of these sides or names (`"scenario"`: its embedding).

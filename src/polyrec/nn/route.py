@@ -166,6 +166,13 @@ class Route:
             parts.append(self._all(x[:, known:], own, shared, (self.scenarios, self.unknown)))
         return parts[0] if len(parts) == 1 else torch.cat(parts, 1)
 
+    def products(self, x: Float[Tensor, "N I"], y: Float[Tensor, "N O"]) -> Float[Tensor, "P I O"]:
+        """`sum_b x_b y_b^T` over the rows of each scenario present; rows of unknown scenario take no part."""
+        known = sum(self.sizes)
+        groups = (torch.split(one[:known], list(self.sizes)) for one in (x, y))
+        found = [one.T @ other for one, other in zip(*groups, strict=True)]
+        return torch.stack(found) if found else x.new_zeros(0, x.shape[1], y.shape[1])
+
     def _small(self, weight: Tensor) -> int:
         """How many groups, from the last, are multiplied together."""
         if weight[0, 0].numel() > SMALL_WEIGHT:

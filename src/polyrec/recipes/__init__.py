@@ -2,11 +2,15 @@
 
 from polyrec.recipes import (
     adasparse,
+    advloss,
     aem2tl,
     aitm,
     autoifs,
     click_only,
+    cross_stitch,
     dcmt,
+    dcn,
+    deepfm,
     ecat,
     escm2_dr,
     escm2_ipw,
@@ -23,7 +27,10 @@ from polyrec.recipes import (
     shared_bottom,
     single,
     star,
+    stem,
     twotower,
+    widedeep,
+    xdeepfm,
 )
 from polyrec.recipes.recipe import Recipe, add, get, names
 
@@ -31,11 +38,15 @@ __all__ = [
     "Recipe",
     "adasparse",
     "add",
+    "advloss",
     "aem2tl",
     "aitm",
     "autoifs",
     "click_only",
+    "cross_stitch",
     "dcmt",
+    "dcn",
+    "deepfm",
     "ecat",
     "escm2_dr",
     "escm2_ipw",
@@ -54,5 +65,8 @@ __all__ = [
     "shared_bottom",
     "single",
     "star",
+    "stem",
     "twotower",
+    "widedeep",
+    "xdeepfm",
 ]

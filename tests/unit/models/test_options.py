@@ -24,6 +24,13 @@ VARIANTS = [(name, common(name)) for name in names()] + [
     ("sarnet", {"own_experts": 2, "expert_widths": (16,)}),
     ("adasparse", {"widths": (16,), "epsilon": 0.0}),
     ("m2m", {"tower_layers": 2, "experts": 2}),
+    ("widedeep", {"widths": (), "crosses": ()}),
+    ("deepfm", {"widths": (), "tower_widths": (), "dim": 5}),
+    ("xdeepfm", {"widths": (), "maps": (3, 3, 3)}),
+    ("dcn", {"structure": "stacked", "rank": 4}),
+    ("cross_stitch", {"tower_widths": (16,), "own": 0.5}),
+    ("advloss", {"adversary": 0.0, "difference": 0.0}),
+    ("stem", {"own_experts": 2, "shared_experts": 2, "expert_widths": (16,)}),
 ]
 
 

@@ -136,3 +136,14 @@ def test_whole_leaves_rows_as_they_are():
     assert Whole().enter(x) is x
     assert Whole().leave(x) is x
     assert Whole().restore(x) is x
+
+
+@pytest.mark.parametrize("scenario", [[2, 0, 2, -1, 2], [1], [-1, -1], []])
+def test_products_are_summed_over_the_rows_of_each_scenario_present(scenario):
+    route = Route(torch.tensor(scenario, dtype=torch.int64), 3)
+    x, y = torch.rand(len(scenario), 4), torch.rand(len(scenario), 2)
+    found = route.products(route.enter(x[route.order]), route.enter(y[route.order]))
+    assert found.shape == (len(route.present), 4, 2)
+    for product, one in zip(found, route.present.tolist(), strict=True):
+        rows = [row for row, place in enumerate(scenario) if place == one]
+        torch.testing.assert_close(product, sum(torch.outer(x[row], y[row]) for row in rows))
