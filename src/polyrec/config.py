@@ -65,6 +65,9 @@ class DataConfig:
             raise ConfigError("[data] split is for log = [...]; train, valid and test are split already.")
 
 
+BalancerName = Literal["fixed", "uncertainty", "gradnorm", "pcgrad", "dwa", "mgda", "cagrad", "famo", "nash_mtl"]
+
+
 @dataclass(frozen=True, slots=True)
 class TrainingConfig:
     """How a stage is trained; recipes may set other defaults."""
@@ -86,7 +89,7 @@ class TrainingConfig:
     evaluations: Annotated[int, Ge(1)] = 2  # validations in an epoch
     patience: Annotated[int, Ge(1)] = 3  # validations without a better one before stopping
     metric: Literal["auc", "log_loss", "recall"] = "auc"  # mean over validation cells; recall: for two towers
-    balancer: Literal["fixed", "uncertainty", "gradnorm", "pcgrad"] | None = None
+    balancer: BalancerName | None = None
     seed: Annotated[int, Ge(0)] = 0
     device: str = "cpu"
     threads: Annotated[int, Ge(1)] | None = None

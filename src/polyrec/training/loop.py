@@ -229,6 +229,7 @@ class _Loop:
             extra = None
         self.balancer.backward(terms, self.moving, step=step, extra=extra)
         self.running.optimizer.step(step)
+        self.balancer.after(lambda: self.objective(self.model(batch), batch))
         self.running.losses.add({**terms, **output.penalties, **self.objective.watched})
 
     def _tell(self) -> None:

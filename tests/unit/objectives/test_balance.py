@@ -1,8 +1,11 @@
+from typing import get_args
+
 import pytest
 import torch
 from torch import nn
 
 from polyrec import models, objectives
+from polyrec.config import BalancerName
 from polyrec.errors import ConfigError
 from polyrec.objectives import balance
 from polyrec.objectives.balance.balancer import Balancer, register
@@ -119,6 +122,10 @@ def test_the_last_shared_layer_is_the_one_nearest_to_the_terms():
     terms = {str(place): tower(h).sum() for place, tower in enumerate(towers)}
     parameters = [*first.parameters(), *second.parameters(), *towers.parameters()]
     assert parameters[last_shared(terms, parameters)] is second.weight
+
+
+def test_a_run_file_may_name_every_balancer():
+    assert set(get_args(BalancerName)) == set(balance.names())
 
 
 def test_an_unknown_balancer_is_refused_with_the_nearest_name():

@@ -3,6 +3,7 @@ import signal
 import pytest
 import torch
 
+from polyrec import objectives
 from polyrec.config import TrainingConfig
 from polyrec.data.loader import Position
 from polyrec.errors import ConfigError, DataError, NotReadyError
@@ -82,7 +83,7 @@ def test_only_the_trainable_parameters_move(setup):
     assert changed == {name for name in before if name.startswith("towers.")}
 
 
-@pytest.mark.parametrize("balancer", ["fixed", "uncertainty", "gradnorm", "pcgrad"])
+@pytest.mark.parametrize("balancer", objectives.balance.names())
 def test_every_balancer_trains_sparse_tables_and_resumes_exactly(setup, tmp_path, balancer):
     whole = setup(balancer=balancer)
     whole.train(epochs=3, mask_ids=0.2)
@@ -217,7 +218,6 @@ def test_a_checkpoint_of_another_stage_is_refused(setup, tmp_path):
 
 
 def test_a_balancer_for_other_terms_is_refused(setup):
-    from polyrec import objectives
     from polyrec.training import train
 
     one = setup()
@@ -225,6 +225,29 @@ def test_a_balancer_for_other_terms_is_refused(setup):
     balancer = objectives.balance.build("fixed", ("click", "cart"))
     with pytest.raises(ConfigError, match=r"gives terms click, buy, the balancer was built for click, cart"):
         train(Stage("a", TrainingConfig()), one.model, one.objective, balancer, one.loader, one.evaluate)
+
+
+def test_a_balancer_may_look_at_the_batch_again_after_the_step(setup, monkeypatch):
+    seen = []
+
+    def after(balancer, again):
+        before = dict(zip(balancer.terms, balancer.stacked(balancer.held).tolist(), strict=True))
+        seen.append((before, {name: term.item() for name, term in again().items()}, one.model.training))
+
+    def backward(balancer, terms, parameters, *, step, extra=None):
+        balancer.held = {name: term.detach() for name, term in terms.items()}
+        plain(balancer, terms, parameters, step=step, extra=extra)
+
+    fixed = objectives.balance.fixed.Fixed
+    plain = fixed.backward
+    monkeypatch.setattr(fixed, "after", after)
+    monkeypatch.setattr(fixed, "backward", backward)
+    one = setup()
+    one.train(epochs=1, lr=0.001, table_lr=0.001)
+    assert len(seen) == one.loader.steps
+    fell = [sum(before.values()) - sum(now.values()) for before, now, _ in seen]
+    assert all(0 < change < 0.1 for change in fell)  # the same batch, after a small step
+    assert all(training for _, _, training in seen)
 
 
 def test_a_penalty_of_the_model_is_part_of_the_loss(setup):

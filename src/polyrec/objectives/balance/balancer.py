@@ -41,6 +41,9 @@ class Balancer(nn.Module):
         """
         raise NotImplementedError(f"{type(self).__name__} must say how terms become gradients")
 
+    def after(self, again: Callable[[], Terms]) -> None:
+        """Called after each step of the optimizer; `again` gives the same batch's terms as they are now."""
+
     @property
     def weights(self) -> Mapping[str, float]:
         """What each term is multiplied by at the moment, for the record."""

@@ -3,12 +3,13 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import nn
 
 from polyrec.declare import STRICT
 from polyrec.objectives.balance.balancer import Balancer, register
-from polyrec.objectives.balance.shared import together
+from polyrec.objectives.balance.combined import Numbers, combine
 from polyrec.objectives.objective import Terms
 from polyrec.shapes import Float, Tensor
 
@@ -43,23 +44,8 @@ class PCGrad(Balancer):
         self, terms: Terms, parameters: Sequence[nn.Parameter], *, step: int, extra: Float[Tensor, ""] | None = None
     ) -> None:
         """One backward pass a term."""
-        by_term = [
-            torch.autograd.grad(terms[name], parameters, retain_graph=True, allow_unused=True) for name in self.terms
-        ]
-        several: list[int] = []
-        for place, parameter in enumerate(parameters):
-            given = [one[place] for one in by_term if one[place] is not None]
-            if len(given) > 1 and not given[0].is_sparse:
-                several.append(place)
-            elif given:
-                _add(parameter, sum(given[1:], start=given[0]))
-        if several:
-            matrix = torch.stack([_flat(one, parameters, several) for one in by_term])  # [T, P]
-            # Towers may lie side by side in one parameter: only where gradients meet is it shared.
-            shared = torch.cat([together([one[place] for one in by_term]).flatten() for place in several])
-            total = matrix.sum(0)
-            total[shared] = project(matrix[:, shared], self._orders(step))
-            _spread(total, parameters, several)
+        orders = self._orders(step)
+        combine(terms, parameters, lambda inner: mixture(inner, orders).sum(0), tables=False)
         if extra is not None:
             extra.backward()  # type: ignore[no-untyped-call]
 
@@ -76,40 +62,17 @@ class PCGrad(Balancer):
         return [[other for other in order if other != task] for task, order in enumerate(drawn)]
 
 
-def project(gradients: Float[Tensor, "T P"], orders: Sequence[Sequence[int]]) -> Float[Tensor, "P"]:
-    """The sum of the projected gradients.
-
-    A projected gradient is a combination of the originals, so all inner products come from one T x T matrix.
+def mixture(inner: Numbers, orders: Sequence[Sequence[int]]) -> Numbers:
+    """What each projected gradient takes from each original, from the originals' inner products.
 
     Example:
-        >>> project(torch.tensor([[1.0, 0.0], [-1.0, 1.0]]), [[1], [0]])
-        tensor([0.5000, 1.5000])
+        >>> mixture(np.array([[1.0, -1.0], [-1.0, 2.0]]), [[1], [0]]).tolist()  # of (1, 0) and (-1, 1)
+        [[1.0, 0.5], [1.0, 1.0]]
     """
-    inner = gradients @ gradients.T  # [T, T]
-    mixture = torch.eye(len(gradients), dtype=gradients.dtype, device=gradients.device)
+    found = np.eye(len(inner))
     for task, order in enumerate(orders):
         for other in order:
             square = inner[other, other]
-            conflict = (mixture[task] @ inner[other]).clamp(max=0) / torch.where(square > 0, square, 1)
-            mixture[task, other] -= conflict
-    return mixture.sum(0) @ gradients
-
-
-def _flat(
-    gradients: Sequence[Tensor | None], parameters: Sequence[nn.Parameter], places: Sequence[int]
-) -> Float[Tensor, "P"]:
-    parts = []
-    for place in places:
-        found = gradients[place]
-        parts.append(torch.zeros_like(parameters[place]).flatten() if found is None else found.flatten())
-    return torch.cat(parts)
-
-
-def _spread(gradient: Float[Tensor, "P"], parameters: Sequence[nn.Parameter], places: Sequence[int]) -> None:
-    sizes = [parameters[place].numel() for place in places]
-    for place, part in zip(places, torch.split(gradient, sizes), strict=True):
-        _add(parameters[place], part.view_as(parameters[place]))
-
-
-def _add(parameter: nn.Parameter, gradient: Tensor) -> None:
-    parameter.grad = gradient.clone() if parameter.grad is None else parameter.grad + gradient
+            conflict = min(float(found[task] @ inner[other]), 0.0)
+            found[task, other] -= conflict / square if square > 0 else 0.0
+    return found
