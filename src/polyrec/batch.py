@@ -1,9 +1,10 @@
 """What a model reads and what it answers: `Batch`, `Jagged`, `Layout`, `Output`."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
 import torch
 
 from polyrec.declare import STRICT
@@ -81,12 +82,23 @@ class Jagged:
 
     def select(self, rows: Int[Tensor, "K"]) -> "Jagged":
         """These rows, in this order."""
+        if self.values.is_cpu and not torch.compiler.is_exporting():
+            return self._select(rows.numpy())
         lengths = self.lengths[rows]
         offsets = torch.zeros(len(rows) + 1, dtype=self.offsets.dtype, device=self.offsets.device)
         torch.cumsum(lengths, 0, out=offsets[1:])
         shift = (self.offsets[:-1][rows] - offsets[:-1]).repeat_interleave(lengths)
         within = torch.arange(int(offsets[-1]), dtype=offsets.dtype, device=offsets.device)
         return Jagged(self.values[within + shift], offsets)
+
+    def _select(self, rows: np.ndarray) -> "Jagged":
+        offsets = self.offsets.numpy()
+        lengths = np.diff(offsets)[rows]
+        found = np.zeros(len(rows) + 1, offsets.dtype)
+        np.cumsum(lengths, out=found[1:])
+        shift = np.repeat(offsets[rows] - found[:-1], lengths)
+        values = self.values.numpy()[np.arange(found[-1], dtype=offsets.dtype) + shift]
+        return Jagged(torch.from_numpy(values), torch.from_numpy(found))
 
     def repeat(self, times: int) -> "Jagged":
         """All rows, so many times over; no shape depends on what the rows hold.
@@ -170,14 +182,15 @@ class Batch:
         return happened, observed.all(1) | (observed & (label < 0.5)).any(1)
 
     def select(self, rows: Int[Tensor, "K"]) -> "Batch":
-        """These rows, in this order."""
-        # index_select takes whole rows: 2-5 times faster than indexing by a tensor
-        single = {
-            one.name: getattr(self, one.name).index_select(0, rows) for one in fields(self) if one.name in _PER_ROW
-        }
+        """These rows, in this order.
+
+        On a CPU without PyTorch's threads: encoding does this beside training, and a second team of threads would
+        slow the first one's every step.
+        """
+        single: dict[str, Any] = {name: _taken(getattr(self, name), rows) for name in _PER_ROW}
         sequences = {name: one.select(rows) for name, one in self.sequences.items()}
-        vectors = {name: one.index_select(0, rows) for name, one in self.vectors.items()}
-        item = None if self.item is None else self.item.index_select(0, rows)
+        vectors = {name: _taken(one, rows) for name, one in self.vectors.items()}
+        item = None if self.item is None else _taken(self.item, rows)
         return replace(self, sequences=sequences, vectors=vectors, item=item, **single)
 
     def repeat(self, times: int) -> "Batch":
@@ -220,6 +233,10 @@ class Batch:
 
 
 _PER_ROW = ("ids", "numerics", "scenario", "labels", "observed", "weight", "user")
+
+
+def _taken(values: Tensor, rows: Tensor) -> Tensor:
+    return torch.from_numpy(values.numpy().take(rows.numpy(), 0)) if values.is_cpu else values.index_select(0, rows)
 
 
 def _check_range(ids: Tensor, one: Field) -> None:

@@ -61,8 +61,10 @@ def options(
 
 def main() -> None:
     """Run the command line; exit 0 done, 2 the user's mistake, 1 a fault of ours."""
+    from polyrec.allocator import keep_freed
     from polyrec.errors import PolyrecError
 
+    keep_freed()
     debug = "--debug" in sys.argv
     sys.argv = [sys.argv[0], *(one for one in sys.argv[1:] if one != "--debug")]
     try:

@@ -138,7 +138,7 @@ class Encoder:
             scenario=self._scenario(columns, rows, strict),
             labels=labels[0],
             observed=labels[1],
-            weight=torch.ones(rows),
+            weight=torch.from_numpy(np.ones(rows, np.float32)),
             user=self._identity(columns, rows, keys.user if who else None, "user"),
             sequences={one.name: self._sequence(columns, one) for one in self._by_kind["sequence"]},
             vectors={one.name: self._vector(columns, rows, one) for one in self._by_kind["vector"]},

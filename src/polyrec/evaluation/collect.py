@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from polyrec.allocator import keep_freed
 from polyrec.batch import Batch, Layout
 from polyrec.errors import DataError, unknown
 from polyrec.evaluation.collected import Collected
@@ -103,6 +104,7 @@ def run(
     Raises:
         DataError: no batch at all, or predictions that do not fit (see `Collector.add`).
     """
+    keep_freed()
     collector: Collector | None = None
     modes = _modes(score, model)
     try:

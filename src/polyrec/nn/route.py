@@ -15,6 +15,7 @@ from typing import Literal
 
 import torch
 
+from polyrec.nn.grouped import Groups, Pair, grouped
 from polyrec.shapes import Float, Int, Tensor
 
 # Groups of at most this many rows, under weights of at most this many numbers, are padded to equal length and
@@ -22,7 +23,6 @@ from polyrec.shapes import Float, Int, Tensor
 # scenarios, 4096 rows, 250 x 128 and 2 x 64 x 32 weights).
 SMALL_GROUP = 16
 SMALL_WEIGHT = 8192
-Pair = tuple[Tensor, Tensor]  # weight, bias
 
 
 class Route:
@@ -51,6 +51,7 @@ class Route:
 
     order: Int[Tensor, "B"] | None
     sizes: tuple[int, ...] = ()
+    matrices: tuple[int, ...] = ()  # `present` as plain numbers
 
     def __init__(
         self, scenario: Int[Tensor, "B"], scenarios: int, *, unknown: Literal["mean", "shared"] = "mean"
@@ -59,6 +60,7 @@ class Route:
         self.dense = torch.compiler.is_exporting()
         self._inverse: Tensor | None = None
         self._padding: Pair | None = None
+        self._grouping: dict[int, Groups] = {}
         if self.dense:
             self._keep_order(scenario)
         else:
@@ -90,6 +92,7 @@ class Route:
         *sizes, self.unknown = [*counts[self.present].tolist(), int(counts[count])]
         self.sizes = tuple(size for size in sizes if size)
         self.present = self.present[: len(self.sizes)]
+        self.matrices = tuple(self.present.tolist())
         known = len(rows) - (0 if self.shared else self.unknown)
         self.group = rows[self.order][:known].clamp(max=len(self.sizes))
 
@@ -151,6 +154,8 @@ class Route:
             return self._all(x, own, shared, self._share.shape)
         if not x.shape[1]:  # no rows, yet a result that remembers its parameters
             return torch.matmul(x, own[0].sum(0)) + own[1].sum(0)[:, None]
+        if x.is_cpu and not self.unknown:
+            return grouped(x, own, shared, self._groups(own[0]))
         known = sum(self.sizes)
         small = self._small(own[0])
         large = len(self.sizes) - small
@@ -172,6 +177,13 @@ class Route:
         groups = (torch.split(one[:known], list(self.sizes)) for one in (x, y))
         found = [one.T @ other for one, other in zip(*groups, strict=True)]
         return torch.stack(found) if found else x.new_zeros(0, x.shape[1], y.shape[1])
+
+    def _groups(self, weight: Tensor) -> Groups:
+        small = self._small(weight)
+        if small not in self._grouping:
+            padding = self._pad(small)[1] if small else None
+            self._grouping[small] = Groups(self.present, self.matrices, self.sizes, len(self.sizes) - small, padding)
+        return self._grouping[small]
 
     def _small(self, weight: Tensor) -> int:
         """How many groups, from the last, are multiplied together."""

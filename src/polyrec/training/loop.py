@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import torch
 from torch import nn
 
+from polyrec.allocator import keep_freed
 from polyrec.batch import Batch
 from polyrec.data.loader import Position
 from polyrec.errors import ConfigError
@@ -124,6 +125,7 @@ class _Loop:
     ) -> None:
         self.stage, self.config = stage, stage.training
         self.device = device(self.config.device)
+        keep_freed()
         if self.config.threads is not None:
             torch.set_num_threads(self.config.threads)
         stage.freeze(model)

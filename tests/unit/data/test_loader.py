@@ -4,6 +4,7 @@ import subprocess
 import sys
 import threading
 from dataclasses import asdict
+from pathlib import Path
 
 import pytest
 import torch
@@ -176,3 +177,36 @@ def test_ten_times_the_rows_take_no_more_memory(journey_small):
 
     once, ten_times = peak(1), peak(10)
     assert ten_times <= 1.15 * once
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="threads are counted in /proc")
+def test_encoding_ahead_starts_no_second_team_of_threads(tmp_path):
+    """A second OpenMP team makes the first one sleep between products: every step of training would be slower."""
+    done = subprocess.run([sys.executable, "-c", THREADS, str(tmp_path)], capture_output=True, text=True, check=True)
+    before, during = map(int, done.stdout.split())
+    assert during == before + 1  # the thread that encodes
+
+
+THREADS = """
+import os, sys
+import torch
+from pathlib import Path
+from polyrec.config import DataConfig
+from polyrec.data.loader import Loader
+from polyrec.data.simulate import simulate
+from polyrec.recipes.prepare import prepare
+torch.set_num_threads(2)
+folder = Path(sys.argv[1])
+simulate(folder, rows=60_000, preset="balanced", scenarios=2, seed=0)
+rows = prepare(DataConfig(str(folder / "schema.toml"), log=(str(folder / "log.parquet"),)))
+loader = Loader(rows.splits.train, rows.encoder, batch_size=1000, shuffle_rows=20_000, prefetch=0)
+for _ in loader.epoch(0):
+    pass  # the readers' own threads are there now
+torch.rand(1000, 1000) @ torch.rand(1000, 1000)
+count = lambda: len(os.listdir("/proc/self/task"))
+before = count()
+loader.prefetch = 1
+batches = loader.epoch(1)
+next(batches), next(batches)
+print(before, count())
+"""
