@@ -93,7 +93,7 @@ class AEM2TL(nn.Module):
         )  # [T, N, H]
         prior = self._prior(x) if len(self.gates) else None
         for place, layer in enumerate(self.layers):
-            h = self.dropout(torch.relu(layer(h, route)))  # [T, N, H]
+            h = self.dropout(layer(h, route, relu=True))  # [T, N, H]
             if prior is not None:
                 factors = torch.unflatten(route.enter(self.gates[place](prior)), 1, (len(self.heads), -1))
                 h = factors.transpose(0, 1) * h

@@ -69,9 +69,11 @@ class STAR(nn.Module):
         extra = self.aux_end(self.aux(torch.cat([scenario, bottom], 1))).T[..., None]  # [T, N, 1]
         bottom = bottom[None]
         for layer in self.layers:
-            bottom = self.dropout(torch.relu(layer(bottom, route)))  # [1, N, H]
+            bottom = self.dropout(layer(bottom, route, relu=True))  # [1, N, H]
         h = bottom.expand(len(self.heads), -1, -1)
-        for place, layer in enumerate(self.towers):
-            h = layer(h if place == 0 else self.dropout(torch.relu(h)), route)
+        *towers, end = self.towers
+        for layer in towers:
+            h = self.dropout(layer(h, route, relu=True))
+        h = end(h, route)
         logits = route.restore(route.leave(h + extra))[..., 0]  # [T, B]
         return Output(by_head(self.heads, logits), {"bottom": route.restore(route.leave(bottom))[0]})

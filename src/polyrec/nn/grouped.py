@@ -54,8 +54,10 @@ class Groups:
         return filled.transpose(0, 1).flatten(1, 2).index_select(1, self.padding)
 
 
-def grouped(x: Float[Tensor, "T N I"], own: Pair, shared: Pair | None, groups: Groups) -> Float[Tensor, "T N O"]:
-    """`y = x W_s + b_s` with s the row's group; with shared `y = x (W * W_s) + (b + b_s)`.
+def grouped(
+    x: Float[Tensor, "T N I"], own: Pair, shared: Pair | None, groups: Groups, *, relu: bool = False
+) -> Float[Tensor, "T N O"]:
+    """`y = x W_s + b_s` with s the row's group; with shared `y = x (W * W_s) + (b + b_s)`; with relu cut off below 0.
 
     W `[S, T, I, O]`, b `[S, T, O]`, shared W `[T, I, O]`, b `[T, O]`. In memory the answers of a row lie together.
 
@@ -65,17 +67,22 @@ def grouped(x: Float[Tensor, "T N I"], own: Pair, shared: Pair | None, groups: G
         >>> grouped(torch.ones(1, 3, 1), (weight, torch.zeros(2, 1, 1)), None, groups).flatten().tolist()
         [100.0, 100.0, 10.0]
     """
-    y: Tensor = _Grouped.apply(x, *own, *(shared or (None, None)), groups)  # type: ignore[no-untyped-call]
+    y: Tensor = _Grouped.apply(x, *own, *(shared or (None, None)), groups, relu)  # type: ignore[no-untyped-call]
     return y
 
 
 class _Grouped(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, own: Tensor, bias: Tensor, shared: Tensor | None, base: Tensor | None, groups: Groups
+        ctx: Any,
+        x: Tensor,
+        own: Tensor,
+        bias: Tensor,
+        shared: Tensor | None,
+        base: Tensor | None,
+        groups: Groups,
+        relu: bool,
     ) -> Tensor:
-        ctx.save_for_backward(x, own, shared)
-        ctx.groups = groups
         y = _empty(x, own.shape[-1])
         for head in range(x.shape[0]):
             answers = _parts(y[head], groups)
@@ -88,14 +95,20 @@ class _Grouped(torch.autograd.Function):
             if shared is not None and base is not None:
                 weight, added = weight.mul_(shared), added.add_(base)
             y[:, cut:] = groups.unpad(torch.matmul(filled, weight).add_(added.unsqueeze(2)))
+        if relu:
+            y.relu_()
+        ctx.save_for_backward(x, own, shared, y if relu else None)
+        ctx.groups = groups
         return y
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
-        x, own, shared = ctx.saved_tensors
+        x, own, shared, y = ctx.saved_tensors
         groups, needs = ctx.groups, ctx.needs_input_grad
         by_row = dy.transpose(0, 1).contiguous()  # [N, T, O]; a copy only where somebody gave another layout
+        if y is not None:
+            by_row = torch.ops.aten.threshold_backward(by_row, y.transpose(0, 1), 0)
         dy = by_row.transpose(0, 1)
         found = _Found(
             _empty(x, x.shape[2]) if needs[0] else None,
@@ -107,7 +120,7 @@ class _Grouped(torch.autograd.Function):
             _small(x, dy, (own, shared), groups, found)
         bias = _sums(by_row, own.shape[0], groups) if needs[2] or needs[4] else None
         base = bias.sum(0) if bias is not None and needs[4] else None
-        return found.x, found.own if needs[1] else None, bias if needs[2] else None, found.shared, base, None
+        return found.x, found.own if needs[1] else None, bias if needs[2] else None, found.shared, base, None, None
 
 
 class _Found(NamedTuple):

@@ -144,18 +144,24 @@ class Route:
         """Rows in the batch's own order."""
         return y if self.inverse is None else y.index_select(1, self.inverse)
 
-    def linear(self, x: Float[Tensor, "T N I"], own: Pair, shared: Pair | None = None) -> Float[Tensor, "T N O"]:
-        """`y = x W_s + b_s` with s the row's scenario; W `[S, T, I, O]`, b `[S, T, O]`.
+    def linear(
+        self, x: Float[Tensor, "T N I"], own: Pair, shared: Pair | None = None, *, relu: bool = False
+    ) -> Float[Tensor, "T N O"]:
+        """`y = x W_s + b_s` with s the row's scenario; W `[S, T, I, O]`, b `[S, T, O]`; with relu cut off below 0.
 
         With shared (W `[T, I, O]`, b `[T, O]`): `y = x (W * W_s) + (b + b_s)`.
         """
+        if not (self.dense or self.unknown) and x.is_cpu and x.shape[1]:
+            return grouped(x, own, shared, self._groups(own[0]), relu=relu)
+        y = self._linear(x, own, shared)
+        return torch.relu(y) if relu else y
+
+    def _linear(self, x: Tensor, own: Pair, shared: Pair | None) -> Tensor:
         if self.dense:
             own = (own[0].index_select(0, self.present), own[1].index_select(0, self.present))
             return self._all(x, own, shared, self._share.shape)
         if not x.shape[1]:  # no rows, yet a result that remembers its parameters
             return torch.matmul(x, own[0].sum(0)) + own[1].sum(0)[:, None]
-        if x.is_cpu and not self.unknown:
-            return grouped(x, own, shared, self._groups(own[0]))
         known = sum(self.sizes)
         small = self._small(own[0])
         large = len(self.sizes) - small

@@ -29,9 +29,9 @@ class RoutedLinear(nn.Module):
         else:
             self.register_buffer("bias", start.zero_(), persistent=False)
 
-    def forward(self, x: Float[Tensor, "T N I"], route: Route) -> Float[Tensor, "T N O"]:
+    def forward(self, x: Float[Tensor, "T N I"], route: Route, *, relu: bool = False) -> Float[Tensor, "T N O"]:
         """Rows as `route.enter` gave them, or as another routed layer answered."""
-        return route.linear(x, (self.weight, self.bias))
+        return route.linear(x, (self.weight, self.bias), relu=relu)
 
     def extra_repr(self) -> str:
         """Sizes, for `print(model)`."""
@@ -68,9 +68,9 @@ class RoutedMLP(nn.Module):
     def forward(self, x: Float[Tensor, "T N I"], route: Route) -> Float[Tensor, "T N O"]:
         """`[T, N, widths[-1]]`."""
         for place, layer in enumerate(self.layers):
-            x = layer(x, route)
-            if not (self.linear_end and place == len(self.layers) - 1):
-                x = self.dropout(torch.relu(x))
+            end = self.linear_end and place == len(self.layers) - 1
+            x = layer(x, route, relu=not end)
+            x = x if end else self.dropout(x)
         return x
 
 
@@ -97,7 +97,7 @@ class RoutedExperts(nn.Module):
 
     def forward(self, x: Float[Tensor, "N I"], route: Route) -> Float[Tensor, "E N H"]:
         """Rows as `route.enter` gave them."""
-        wide = self.dropout(torch.relu(self.first(x[None], route)))[0]  # [N, E*H]
+        wide = self.dropout(self.first(x[None], route, relu=True))[0]  # [N, E*H]
         hidden: Tensor = self.rest(torch.unflatten(wide, 1, (self.count, -1)).transpose(0, 1), route)
         return hidden
 
@@ -124,6 +124,6 @@ class StarLinear(nn.Module):
         self.own_weight = nn.Parameter(torch.ones(scenarios, heads, width_in, width_out))
         self.own_bias = nn.Parameter(torch.zeros(scenarios, heads, width_out))
 
-    def forward(self, x: Float[Tensor, "T N I"], route: Route) -> Float[Tensor, "T N O"]:
+    def forward(self, x: Float[Tensor, "T N I"], route: Route, *, relu: bool = False) -> Float[Tensor, "T N O"]:
         """Rows as `route.enter` gave them, `route` made with `unknown = "shared"`."""
-        return route.linear(x, (self.own_weight, self.own_bias), (self.weight, self.bias))
+        return route.linear(x, (self.own_weight, self.own_bias), (self.weight, self.bias), relu=relu)

@@ -12,7 +12,7 @@ SIZES = {"one by one": (5, 3, 1), "all small": (2, 2, 1), "both": (9, 2, 1)}
 
 
 def _numbers(*shape):
-    return torch.rand(*shape, dtype=torch.float64, requires_grad=True)
+    return torch.randn(*shape, dtype=torch.float64, requires_grad=True)
 
 
 def _plain(x, own, shared, scenario):
@@ -25,17 +25,19 @@ def _plain(x, own, shared, scenario):
     return torch.stack(rows, 1)
 
 
+@pytest.mark.parametrize("relu", [False, True])
 @pytest.mark.parametrize("star", [False, True])
 @pytest.mark.parametrize("heads", [1, 3])
 @pytest.mark.parametrize("sizes", SIZES.values(), ids=SIZES)
-def test_grouped_products_and_all_gradients_are_those_of_row_by_row(monkeypatch, sizes, heads, star):
+def test_grouped_products_and_all_gradients_are_those_of_row_by_row(monkeypatch, sizes, heads, star, relu):
     monkeypatch.setattr(routing, "SMALL_GROUP", 2)
     scenario = torch.cat([torch.full((size,), place) for place, size in zip((4, 0, 2), sizes, strict=True)])
     route = Route(scenario, 5)  # scenarios 1 and 3 have no row
     assert len(route.order) == len(scenario)
     x, own = _numbers(heads, len(scenario), 4), (_numbers(5, heads, 4, 3), _numbers(5, heads, 3))
     shared = (_numbers(heads, 4, 3), _numbers(heads, 3)) if star else None
-    y, want = route.linear(x, own, shared), _plain(x, own, shared, scenario[route.order])
+    y, want = route.linear(x, own, shared, relu=relu), _plain(x, own, shared, scenario[route.order])
+    want = torch.relu(want) if relu else want
     torch.testing.assert_close(y, want)
     inputs = [x, *own, *(shared or ())]
     steps = torch.rand_like(y)
