@@ -38,12 +38,13 @@ def schema(scenarios: int) -> Schema:
     return Schema(
         scenarios=tuple(f"s{place}" for place in range(scenarios)),
         tasks=(Task("click", "click"), Task("buy", "buy", after="click")),
-        features=tuple(Feature(name, "categorical", _side(name)) for name in SIZES),
+        features=tuple(Feature(name, "categorical", side(name)) for name in SIZES),
         keys=Keys(scenario="scenario", user="user", item="item"),
     )
 
 
-def _side(name: str) -> Side:
+def side(name: str) -> Side:
+    """Whom a field describes."""
     if name in ITEM:
         return "item"
     return "context" if name == "hour" or name[0] == "x" else "user"

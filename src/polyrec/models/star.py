@@ -64,8 +64,8 @@ class STAR(nn.Module):
         """One logit a row and head."""
         route = Route(batch.scenario, self.scenarios, unknown="shared")
         x = self.inputs(batch, route.order)  # [B, W + D]
-        bottom = self.norm(route.enter(x[:, : -self.dim]), route)  # [N, W]
-        scenario = route.enter(x[:, -self.dim :])
+        features, scenario = torch.split(route.enter(x), [x.shape[1] - self.dim, self.dim], 1)
+        bottom = self.norm(features, route)  # [N, W]
         extra = self.aux_end(self.aux(torch.cat([scenario, bottom], 1))).T[..., None]  # [T, N, 1]
         bottom = bottom[None]
         for layer in self.layers:

@@ -11,6 +11,7 @@ from torch.nn import functional
 from polyrec.shapes import Float, Int, Tensor
 
 Pair = tuple[Tensor, Tensor]  # weight, bias
+FEW_GROUPS = 32  # summed one by one, on all threads; more are summed together
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +119,10 @@ class _Grouped(torch.autograd.Function):
         _large(x, dy, (own, shared), groups, found)
         if groups.large < len(groups.sizes):
             _small(x, dy, (own, shared), groups, found)
-        bias = _sums(by_row, own.shape[0], groups) if needs[2] or needs[4] else None
+        bias = None
+        if needs[2] or needs[4]:
+            bias = dy.new_zeros(own.shape[0], *by_row.shape[1:])
+            bias.index_copy_(0, groups.present, sums(by_row, groups.sizes))
         base = bias.sum(0) if bias is not None and needs[4] else None
         return found.x, found.own if needs[1] else None, bias if needs[2] else None, found.shared, base, None, None
 
@@ -184,16 +188,24 @@ def _room(own: Tensor, groups: Groups) -> Tensor:
     """Room for a gradient of every matrix; 0 for those that no row meets."""
     if len(groups.sizes) == own.shape[0]:
         return torch.empty_like(own)
-    return torch.zeros_like(own)
+    room = torch.empty_like(own)
+    absent = torch.ones(own.shape[0], dtype=torch.bool)
+    absent[groups.present] = False
+    return room.index_fill_(0, absent.nonzero()[:, 0], 0.0)
 
 
-def _sums(dy: Float[Tensor, "N T O"], count: int, groups: Groups) -> Float[Tensor, "S T O"]:
-    """The sum over each group's rows."""
-    found = dy.new_zeros(count, *dy.shape[1:])
-    sizes = torch.tensor((0, *groups.sizes[:-1]))
-    every = torch.arange(dy.shape[0])
-    sums = functional.embedding_bag(every, dy.flatten(1), sizes.cumsum(0), mode="sum")
-    return found.index_copy_(0, groups.present, torch.unflatten(sums, 1, tuple(dy.shape[1:])))
+def sums(rows: Float[Tensor, "N *any"], sizes: Sequence[int]) -> Float[Tensor, "P *any"]:
+    """The sum over each group's rows.
+
+    Example:
+        >>> sums(torch.tensor([[1.0], [2.0], [4.0]]), (2, 1)).flatten().tolist()
+        [3.0, 4.0]
+    """
+    if len(sizes) <= FEW_GROUPS:
+        return torch.stack([part.sum(0) for part in torch.split(rows, list(sizes))])
+    starts = torch.tensor((0, *sizes[:-1])).cumsum(0)
+    found = functional.embedding_bag(torch.arange(rows.shape[0]), rows.flatten(1), starts, mode="sum")
+    return torch.unflatten(found, 1, tuple(rows.shape[1:]))
 
 
 def _empty(x: Float[Tensor, "T N I"], width: int) -> Float[Tensor, "T N O"]:

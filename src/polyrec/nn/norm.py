@@ -1,10 +1,16 @@
 """Normalisation whose statistics belong to a scenario."""
 
+from typing import Any, NamedTuple
+
 import torch
 from torch import nn
+from torch.autograd.function import once_differentiable
 
+from polyrec.nn.grouped import sums
 from polyrec.nn.route import Route
 from polyrec.shapes import Float, Tensor
+
+ENOUGH = 2  # rows of a scenario that moments are taken from
 
 
 class PartitionedNorm(nn.Module):
@@ -42,32 +48,78 @@ class PartitionedNorm(nn.Module):
     def forward(self, z: Float[Tensor, "N I"], route: Route) -> Float[Tensor, "N I"]:
         """Rows as `route.enter` gave them, normalised; `route` was made with `unknown = "shared"`."""
         present, group = route.present, route.group
-        mean, var = self.mean[present], self.var[present]
-        if self.training and len(present):
-            mean, var = self._of_batch(z, group, present, (mean, var))
         gamma, beta = self.gamma * self.own_gamma[present], self.beta + self.own_beta[present]
+        if self.training and len(present) and not route.unknown:
+            groups = _Groups(group, route.sizes, self.mean[present], self.var[present], self.eps)
+            y, mean, var = _Normalise.apply(z, gamma, beta, groups)  # type: ignore[no-untyped-call]
+            self._move(present, groups.rows, mean, var)
+            return y  # type: ignore[no-any-return]
+        return self._as_known(z, route, gamma, beta)
+
+    def _as_known(self, z: Tensor, route: Route, gamma: Tensor, beta: Tensor) -> Tensor:
+        """By running moments alone."""
+        mean, var = self.mean[route.present], self.var[route.present]
         if route.dense or route.unknown:
             middle = self.mean.mean(0)
             spread = self.var.mean(0) + (self.mean - middle).square().mean(0)
             mean, var = torch.cat([mean, middle[None]]), torch.cat([var, spread[None]])
             gamma, beta = torch.cat([gamma, self.gamma[None]]), torch.cat([beta, self.beta[None]])
         scale = gamma * torch.rsqrt(var + self.eps)  # [P, I]
-        return torch.addcmul((beta - mean * scale)[group], z, scale[group])
+        return torch.addcmul((beta - mean * scale)[route.group], z, scale[route.group])
 
-    def _of_batch(
-        self, z: Tensor, group: Tensor, present: Tensor, running: tuple[Tensor, Tensor]
-    ) -> tuple[Tensor, Tensor]:
-        """Moments of each scenario's rows, which also move the running ones; one row keeps the running ones."""
-        known = group < len(present)
-        z, group = z[known], group[known]
-        count = torch.bincount(group, minlength=len(present)).to(z.dtype)[:, None]  # [P, 1]
-        mean = z.new_zeros(len(present), z.shape[1]).index_add(0, group, z) / count
-        var = z.new_zeros(mean.shape).index_add(0, group, (z - mean[group]).square()) / count
-        enough = count[:, 0] >= 2
-        with torch.no_grad():
-            moved = present[enough]
-            self.seen[moved] += 1
-            rate = (1.0 / self.seen[moved]).clamp(min=self.momentum)[:, None]
-            self.mean[moved] += rate * (mean[enough] - self.mean[moved])
-            self.var[moved] += rate * (var[enough] - self.var[moved])
-        return torch.where(enough[:, None], mean, running[0]), torch.where(enough[:, None], var, running[1])
+    @torch.no_grad()
+    def _move(self, present: Tensor, count: Tensor, mean: Tensor, var: Tensor) -> None:
+        """Move the running moments of scenarios with enough rows."""
+        enough = count[:, 0] >= ENOUGH
+        moved = present[enough]
+        self.seen[moved] += 1
+        rate = (1.0 / self.seen[moved]).clamp(min=self.momentum)[:, None]
+        self.mean[moved] += rate * (mean[enough] - self.mean[moved])
+        self.var[moved] += rate * (var[enough] - self.var[moved])
+
+
+class _Groups(NamedTuple):
+    """Rows of each scenario, side by side, and the moments of a scenario with too few of them."""
+
+    group: Tensor  # [N]
+    sizes: tuple[int, ...]
+    mean: Tensor  # [P, I]
+    var: Tensor
+    eps: float
+
+    @property
+    def rows(self) -> Tensor:
+        return torch.tensor(self.sizes, dtype=self.mean.dtype, device=self.mean.device)[:, None]  # [P, 1]
+
+
+class _Normalise(torch.autograd.Function):
+    """`y = gamma_s (z - mean_s) / sqrt(var_s + eps) + beta_s`, and the moments of each scenario's rows.
+
+    Gradient, with u the normalised rows and n the rows of the scenario:
+        dz = gamma / sqrt(var + eps) (dy - mean(dy) - u mean(dy u)); without the means under running moments
+    """
+
+    @staticmethod
+    def forward(ctx: Any, z: Tensor, gamma: Tensor, beta: Tensor, groups: _Groups) -> tuple[Tensor, Tensor, Tensor]:
+        count, group = groups.rows, groups.group
+        enough = count >= ENOUGH
+        mean = torch.where(enough, sums(z, groups.sizes) / count, groups.mean)
+        u = z - mean.index_select(0, group)
+        var = torch.where(enough, sums(u.square(), groups.sizes) / count, groups.var)
+        inverse = torch.rsqrt(var + groups.eps)  # [P, I]
+        u.mul_(inverse.index_select(0, group))
+        y = torch.addcmul(beta.index_select(0, group), u, gamma.index_select(0, group))
+        ctx.save_for_backward(u, gamma * inverse, enough / count)
+        ctx.groups = groups
+        ctx.mark_non_differentiable(mean, var)
+        return y, mean, var
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, dy: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
+        u, scale, share = ctx.saved_tensors
+        group, sizes = ctx.groups.group, ctx.groups.sizes
+        dbeta, dgamma = sums(dy, sizes), sums(dy * u, sizes)
+        dz = dy - (dbeta * share).index_select(0, group)
+        dz.addcmul_(u, (dgamma * share).index_select(0, group), value=-1.0)
+        return dz.mul_(scale.index_select(0, group)), dgamma, dbeta, None
