@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast test-shapes lint types docs clean
+.PHONY: help setup demo test test-fast test-shapes speed lint types docs clean
 
 help:
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
@@ -32,6 +32,9 @@ test-shapes: setup ## shapes and types of tensors, checked at every call while m
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not slow" -k "not export" \
 		--jaxtyping-packages="polyrec,$(CHECKER)" \
 		tests/contract tests/reference tests/unit/nn tests/unit/models tests/unit/objectives
+
+speed: setup ## ratios that say whether training has become slower
+	$(BIN)/python benchmarks/speed/guard.py
 
 lint: setup ## style and the contracts between layers
 	$(BIN)/ruff check src tests
