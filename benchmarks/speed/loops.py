@@ -8,6 +8,7 @@ over whole tables, a DataLoader that takes row after row.
 
 import time
 from collections.abc import Iterator, Sequence
+from copy import deepcopy
 
 import numpy as np
 import torch
@@ -30,7 +31,7 @@ class Reference:
     """Batches of (ids `[B, F]` with each field's start added, scenario, labels)."""
 
     def __init__(self, network: Network, weights: Weights, start: Tensor) -> None:
-        self.network, self.start = network, start
+        self.network, self.start = deepcopy(network), start
         self.weights = {name: one.detach().clone().requires_grad_() for name, one in weights.items()}
         self.table = self.weights[TABLE]
         self.sums = torch.zeros(len(self.table))
@@ -89,7 +90,7 @@ class Naive:
     def __init__(
         self, network: Network, weights: Weights, start: Tensor, starts: Sequence[int], sizes: Sequence[int]
     ) -> None:
-        self.network, self.start = network, start
+        self.network, self.start = deepcopy(network), start
         self.weights = {name: one.detach().clone().requires_grad_() for name, one in weights.items() if name != TABLE}
         whole = weights[TABLE].detach()
         self.tables = [whole[a : a + n].clone().requires_grad_() for a, n in zip(starts, sizes, strict=True)]

@@ -89,13 +89,27 @@ class STAR:
     options: ClassVar[dict[str, Any]] = {}
     scenario = True
 
+    def __init__(self) -> None:
+        self.running: dict[int, tuple[Any, Any, int]] = {}  # of each scenario: mean, variance, batches
+
+    def moments_of(self, s: int, rows: Tensor) -> tuple[Any, Any]:
+        """Of the scenario's rows; a single row takes the running ones."""
+        old_mean, old_var, seen = self.running.get(s, (0.0, 1.0, 0))
+        if len(rows) < 2:
+            return old_mean, old_var
+        mean, var = rows.mean(0), rows.var(0, unbiased=False)
+        rate = max(1 / (seen + 1), 0.01)
+        moved = (old + rate * (new.detach() - old) for old, new in ((old_mean, mean), (old_var, var)))
+        self.running[s] = (*moved, seen + 1)
+        return mean, var
+
     def shared(self, w: Weights, x: Tensor, *, apart: bool) -> Tensor:
         return x
 
     def own(self, w: Weights, s: int, h: Tensor, mine: Tensor | None) -> Tensor:
         z, scenario = h[:, :-16], h[:, -16:]
         few = z if mine is None else z[mine]
-        mean, var = (few.mean(0), few.var(0, unbiased=False)) if len(few) > 1 else (0.0, 1.0)
+        mean, var = self.moments_of(s, few)
         z = (z - mean) * torch.rsqrt(torch.as_tensor(var) + 1e-5)
         z = z * (w["norm.gamma"] * w["norm.own_gamma"][s]) + w["norm.beta"] + w["norm.own_beta"][s]
         extra = functional.linear(torch.cat([scenario, z], 1), w["aux.layers.0.weight"], w["aux.layers.0.bias"])
