@@ -9,10 +9,11 @@ over whole tables, a DataLoader that takes row after row.
 import time
 from collections.abc import Iterator, Sequence
 from copy import deepcopy
+from typing import Any
 
 import numpy as np
 import torch
-from networks import Network, Weights
+from networks import Network, Weights, split
 from torch import Tensor
 from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
@@ -38,7 +39,7 @@ class Reference:
         self.adam = torch.optim.Adam([one for name, one in self.weights.items() if name != TABLE], lr=LR, fused=True)
 
     def logits(self, ids: Tensor, scenario: Tensor) -> Tensor:
-        w = self.weights
+        w = {name: split(self.network, name, one) for name, one in self.weights.items()}
         x = functional.embedding(ids, self.table, sparse=True).flatten(1)
         order = torch.argsort(scenario, stable=True)
         sizes = torch.bincount(scenario).tolist()
@@ -91,10 +92,17 @@ class Naive:
         self, network: Network, weights: Weights, start: Tensor, starts: Sequence[int], sizes: Sequence[int]
     ) -> None:
         self.network, self.start = deepcopy(network), start
-        self.weights = {name: one.detach().clone().requires_grad_() for name, one in weights.items() if name != TABLE}
+        self.weights: dict[str, Any] = {}
+        leaves = []
+        for name, one in weights.items():
+            if name != TABLE:
+                parts = split(network, name, one.detach())
+                mine = [part.clone().requires_grad_() for part in ([parts] if isinstance(parts, Tensor) else parts)]
+                self.weights[name] = mine[0] if isinstance(parts, Tensor) else mine
+                leaves.extend(mine)
         whole = weights[TABLE].detach()
         self.tables = [whole[a : a + n].clone().requires_grad_() for a, n in zip(starts, sizes, strict=True)]
-        self.adam = torch.optim.Adam([*self.tables, *self.weights.values()], lr=LR)
+        self.adam = torch.optim.Adam([*self.tables, *leaves], lr=LR)
         self.scenarios = len(self.weights[SCENARIO]) if network.scenario else None
 
     def step(self, batch: dict[str, Tensor], fields: Sequence[str], scenarios: int) -> Tensor:

@@ -3,10 +3,12 @@
 `shared(w, x)` maps inputs `[B, W]` to a row's state `[B, H]`; `own(w, s, h)` maps states of rows of scenario s to
 logits `[2, n]`. A program that calls `own` with a scenario's rows does the work that is needed; one that calls it with
 every row and throws away the rest does S times as much. `w` holds polyrec's weights by name, so that all programs
-start alike. Experts are one batched product, or one module after another with `apart`.
+start alike; those that scenarios own (`owned`) come as one tensor a scenario: no gradient is filled with zeros for
+all the others. Experts are one batched product, or one module after another with `apart`.
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Protocol
 
 import torch
@@ -14,16 +16,24 @@ from log import SIZES, side
 from torch import Tensor
 from torch.nn import functional
 
-Weights = Mapping[str, Tensor]
+Weights = Mapping[str, Any]  # a tensor, or a sequence of one a scenario
 
 
 class Network(Protocol):
     name: str
     options: ClassVar[dict[str, Any]]
     scenario: bool  # whether the scenario is a feature
+    owned: str  # pattern of the names of weights `[S, ...]` that scenarios own
 
     def shared(self, w: Weights, x: Tensor, *, apart: bool) -> Tensor: ...
     def own(self, w: Weights, s: int, h: Tensor, mine: Tensor | None) -> Tensor: ...
+
+
+def split(network: Network, name: str, whole: Tensor) -> Sequence[Tensor] | Tensor:
+    """One tensor a scenario of what scenarios own, without an axis of one; anything else as it is."""
+    if not re.match(network.owned, name):
+        return whole
+    return (whole.squeeze(1) if whole.ndim > 1 and whole.shape[1] == 1 else whole).unbind(0)
 
 
 def experts(w: Weights, prefix: str, layers: int, x: Tensor, *, apart: bool) -> Tensor:
@@ -56,13 +66,14 @@ class MMoE:
     name = "mmoe"
     options: ClassVar[dict[str, Any]] = {"expert_widths": [256, 128, 64], "towers": "cell"}
     scenario = True
+    owned = r"gates\.|towers\."
 
     def shared(self, w: Weights, x: Tensor, *, apart: bool) -> Tensor:
         return torch.cat([x, experts(w, "experts.networks.layers", 3, x, apart=apart).flatten(1)], 1)
 
     def own(self, w: Weights, s: int, h: Tensor, mine: Tensor | None) -> Tensor:
         x, hidden = h[:, :-256], h[:, -256:].unflatten(1, (4, 64))
-        gate = torch.addmm(w["gates.layer.bias"][s, 0], x, w["gates.layer.weight"][s, 0]).unflatten(1, (2, 4))
+        gate = torch.addmm(w["gates.layer.bias"][s], x, w["gates.layer.weight"][s]).unflatten(1, (2, 4))
         mixed = torch.bmm(torch.softmax(gate, -1), hidden).transpose(0, 1)
         return towers(w, "towers.network.layers", 2, s, mixed)
 
@@ -71,6 +82,7 @@ class PLE:
     name = "ple"
     options: ClassVar[dict[str, Any]] = {"expert_widths": [256, 128, 64], "towers": "cell"}
     scenario = True
+    owned = r"levels\.0\.gates\.|towers\."
 
     def shared(self, w: Weights, x: Tensor, *, apart: bool) -> Tensor:
         return torch.cat([x, experts(w, "levels.0.experts.networks.layers", 3, x, apart=apart).flatten(1)], 1)
@@ -79,7 +91,7 @@ class PLE:
         x, hidden = h[:, :-256], h[:, -256:].unflatten(1, (4, 64))
         mixed = []
         for head in range(2):
-            gate = torch.addmm(w["levels.0.gates.layer.bias"][s, head], x, w["levels.0.gates.layer.weight"][s, head])
+            gate = torch.addmm(w["levels.0.gates.layer.bias"][s][head], x, w["levels.0.gates.layer.weight"][s][head])
             mixed.append(torch.bmm(torch.softmax(gate, -1)[:, None], hidden[:, [head, 2, 3]])[:, 0])
         return towers(w, "towers.network.layers", 2, s, torch.stack(mixed))
 
@@ -88,6 +100,7 @@ class STAR:
     name = "star"
     options: ClassVar[dict[str, Any]] = {}
     scenario = True
+    owned = r".*\.own_"
 
     def __init__(self) -> None:
         self.running: dict[int, tuple[Any, Any, int]] = {}  # of each scenario: mean, variance, batches
@@ -115,8 +128,8 @@ class STAR:
         extra = functional.linear(torch.cat([scenario, z], 1), w["aux.layers.0.weight"], w["aux.layers.0.bias"])
         extra = functional.linear(torch.relu(extra), w["aux_end.weight"], w["aux_end.bias"]).T
         for layer in range(2):
-            weight = w[f"layers.{layer}.weight"][0] * w[f"layers.{layer}.own_weight"][s, 0]
-            z = torch.relu(torch.addmm(w[f"layers.{layer}.bias"][0] + w[f"layers.{layer}.own_bias"][s, 0], z, weight))
+            weight = w[f"layers.{layer}.weight"][0] * w[f"layers.{layer}.own_weight"][s]
+            z = torch.relu(torch.addmm(w[f"layers.{layer}.bias"][0] + w[f"layers.{layer}.own_bias"][s], z, weight))
         y = z.expand(2, -1, -1)
         for layer in range(2):
             weight = w[f"towers.{layer}.weight"] * w[f"towers.{layer}.own_weight"][s]
@@ -129,6 +142,7 @@ class AEM2TL:
     name = "aem2tl"
     options: ClassVar[dict[str, Any]] = {}
     scenario = True
+    owned = r"scenario\.|task\.|layers\.|end\."
 
     def shared(self, w: Weights, x: Tensor, *, apart: bool) -> Tensor:
         gate = torch.softmax(functional.linear(x, w["shared_gate.layer.weight"], w["shared_gate.layer.bias"]), -1)
@@ -149,17 +163,17 @@ class AEM2TL:
 
     def own(self, w: Weights, s: int, h: Tensor, mine: Tensor | None) -> Tensor:
         x, common, *factors = torch.split(h, [h.shape[1] - 256, 64, 128, 64], 1)
-        first = torch.addmm(w["scenario.experts.first.bias"][s, 0], x, w["scenario.experts.first.weight"][s, 0])
+        first = torch.addmm(w["scenario.experts.first.bias"][s], x, w["scenario.experts.first.weight"][s])
         every = torch.relu(first).unflatten(1, (2, 128)).transpose(0, 1)
         bias, weight = (w[f"scenario.experts.rest.layers.0.{one}"][s] for one in ("bias", "weight"))
         every = torch.relu(torch.baddbmm(bias[:, None], every, weight))
-        gate = torch.addmm(w["scenario.gate.layer.bias"][s, 0], x, w["scenario.gate.layer.weight"][s, 0])
+        gate = torch.addmm(w["scenario.gate.layer.bias"][s], x, w["scenario.gate.layer.weight"][s])
         bottom = torch.cat([common, torch.bmm(torch.softmax(gate, -1)[:, None], every.transpose(0, 1))[:, 0]], 1)
         parts = []
         for one in ("shared", "own"):
-            y = torch.addmm(w[f"task.{one}.first.bias"][s, 0], bottom, w[f"task.{one}.first.weight"][s, 0])
+            y = torch.addmm(w[f"task.{one}.first.bias"][s], bottom, w[f"task.{one}.first.weight"][s])
             parts.append(torch.relu(y).unflatten(1, (2, 64)))
-        gate = torch.softmax((bottom @ w["task.gate.weight"][s, 0]).unflatten(1, (2, 3)), -1)
+        gate = torch.softmax((bottom @ w["task.gate.weight"][s]).unflatten(1, (2, 3)), -1)
         both = torch.bmm(gate[..., :2], parts[0]) + gate[..., 2:] * parts[1]
         y = both.transpose(0, 1)
         for place in range(2):
@@ -172,6 +186,7 @@ class AutoIFS:
     name = "autoifs"
     options: ClassVar[dict[str, Any]] = {"gates": "open", "scenario_feature": False}
     scenario = False
+    owned = r"scenario\.own\."
 
     def shared(self, w: Weights, x: Tensor, *, apart: bool) -> Tensor:
         for layer in (0, 2):
@@ -180,7 +195,7 @@ class AutoIFS:
 
     def own(self, w: Weights, s: int, h: Tensor, mine: Tensor | None) -> Tensor:
         shared = functional.linear(h, w["scenario.shared.0.weight"], w["scenario.shared.0.bias"])
-        low = (h @ w["scenario.own.0.down"][s, 0]) @ w["scenario.own.0.up"][s, 0] + w["scenario.own.0.bias"][s, 0]
+        low = (h @ w["scenario.own.0.down"][s]) @ w["scenario.own.0.up"][s] + w["scenario.own.0.bias"][s]
         z = torch.relu(shared + low)
         # with every flow open the four sum up to the path through all units
         task = functional.linear(z, w["task.shared.0.weight"], w["task.shared.0.bias"]).T
