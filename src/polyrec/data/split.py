@@ -102,7 +102,7 @@ def _by_share(by: str, options: Split, schema: Schema) -> tuple[tuple[Where, Whe
             )
     first, second = 1.0 - options.valid - options.test, 1.0 - options.test
     seed = options.seed
-    what = "of the users" if by == "user" else "of the rows"
+    what = "of the users" if by == "user" else "of the rows, at random"
     words = (f"{first:.0%} {what}", f"{options.valid:.0%} {what}", f"{options.test:.0%} {what}")
     return (
         Share(0.0, first, seed, column),
