@@ -12,6 +12,7 @@ from polyrec.declare import STRICT, parse, read_toml
 from polyrec.errors import ConfigError
 
 Share = Annotated[float, Gt(0.0), Lt(1.0)]
+SplitBy = Literal["time", "user", "random"]
 Moment = int | float | datetime | date | str
 
 
@@ -24,7 +25,7 @@ class Split:
     """
 
     __pydantic_config__ = STRICT
-    by: Literal["time", "user", "random"] | None = None  # default: time where the schema has it, else random
+    by: SplitBy | None = None  # default: time where the schema has it, else random
     valid: Share = 0.1
     test: Share = 0.1
     valid_from: Moment | None = None
