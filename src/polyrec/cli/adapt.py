@@ -35,9 +35,11 @@ def run(
     seed: Annotated[int, typer.Option("--seed", help="Of first weights and shuffling.")] = 0,
 ) -> None:
     """Train what is new, judge it, and keep the model that has it."""
-    from dataclasses import replace
+    from dataclasses import asdict
 
     from polyrec.cli.files import log, show
+    from polyrec.config import TrainingConfig
+    from polyrec.declare import parse
     from polyrec.errors import ConfigError
     from polyrec.evaluation.report import Report
     from polyrec.recipes import adapt, adapt_task
@@ -47,7 +49,8 @@ def run(
         raise ConfigError("adapt adds a scenario or a task. Give --add-scenario NAME, or --add-task NAME.")
     budget = (adapt if task is None else adapt_task).TRAINING
     given = {"epochs": epochs, "lr": lr}
-    training = replace(budget, seed=seed, **{name: one for name, one in given.items() if one is not None})
+    chosen = {name: one for name, one in given.items() if one is not None}
+    training = parse(TrainingConfig, {**asdict(budget), "seed": seed, **chosen}, "adapt")
     if task is not None:
         wanted = Task(task, label or task, after=after, strict=strict)
         found = adapt_task.add_task(folder, wanted, data, out, by=by, training=training, log=log)
