@@ -172,6 +172,17 @@ def test_a_damaged_bundle_is_refused(log: Path, polyrec: Command, tmp_path: Path
     assert "differs from what was written" in done.err
 
 
+def test_a_model_larger_than_memory_is_told_with_what_to_lower(log: Path, polyrec: Command, tmp_path: Path) -> None:
+    for size in (10**6, 10**12):
+        done = polyrec(
+            "fit", log / "run.toml", "--out", tmp_path / "out", "--set", f"model.expert_widths=[{size},{size}]"
+        )
+        assert done.code == 2
+        assert "polyrec: out of memory: " in done.err
+        assert "Lower the model's sizes ([model] dim, widths, experts)" in done.err
+        assert not (tmp_path / "out").exists()
+
+
 def test_a_reader_that_goes_early_is_no_fault_and_the_schema_is_written_all_the_same(log: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "polyrec", "inspect", str(log / "log.parquet"), "--out", str(tmp_path / "s.toml")]
     reader, writer = os.pipe()

@@ -63,6 +63,7 @@ def main() -> None:
     """Run the command line; exit 0 done, 2 the user's mistake, 1 a fault of ours."""
     from polyrec.allocator import keep_freed
     from polyrec.cli.disk import disk
+    from polyrec.cli.memory import memory
     from polyrec.errors import PolyrecError
 
     keep_freed()
@@ -75,7 +76,7 @@ def main() -> None:
     except OSError as reason:
         _tell(disk(reason) or _plainly(reason), debug, 2)
     except Exception as reason:
-        if (said := disk(reason)) is not None:
+        if (said := disk(reason) or memory(reason)) is not None:
             _tell(said, debug, 2)
         fault = f"{type(reason).__name__}: {reason}. This is a fault of polyrec: run with --debug and report it."
         _tell(fault, debug, 1)
