@@ -65,11 +65,12 @@ def demo(
     """
     out = Path(out)
     _claim(out, {"quick": quick, "seed": seed}, resume)
-    source = out / "log.parquet"
+    whole = out.resolve()  # in the run files: `--resume` may spell the folder otherwise, or be given elsewhere
+    source = whole / "log.parquet"
     if not source.exists():
         log("building the impression log from the Complete Journey tables (real patterns, possibly perturbed)")
         complete_journey.build(source, households=0.04 if quick else 0.3, progress=progress)
-    schema = write_text(out / "schema.toml", complete_journey.schema().to_toml())
+    schema = write_text(whole / "schema.toml", complete_journey.schema().to_toml())
     data = DataConfig(schema=str(schema), log=(str(source),), split=SPLIT)
     prepared = prepare(data, progress=progress)
     for note in prepared.splits.notes:
