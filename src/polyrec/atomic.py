@@ -3,7 +3,8 @@
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from glob import escape
 from pathlib import Path
 
 
@@ -26,6 +27,7 @@ def whole_file(path: str | Path) -> Iterator[Path]:
     if path.exists() and not path.is_file():
         raise FileExistsError(f"{path} is a folder or a device: a file is not put in its place. Name a file.")
     path.parent.mkdir(parents=True, exist_ok=True)
+    _remove_leftovers(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         yield temporary
@@ -49,6 +51,7 @@ def whole_folder(path: str | Path) -> Iterator[Path]:
     if path.exists() and not path.is_dir():
         raise FileExistsError(f"{path} is a file or a device: a folder is not put in its place. Name a folder.")
     path.parent.mkdir(parents=True, exist_ok=True)
+    _remove_leftovers(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir()
@@ -68,6 +71,31 @@ def write_text(path: str | Path, text: str) -> Path:
     with whole_file(path) as target:
         target.write_text(text, encoding="utf-8")
     return Path(path)
+
+
+def _remove_leftovers(path: Path) -> None:
+    """What writers of the same file or folder left that were killed: nobody else would take it away."""
+    for found in path.parent.glob(f".{escape(path.name)}.*.tmp"):
+        writer = found.name[len(path.name) + 2 : -len(".tmp")]
+        if not writer.isdigit() or _runs(int(writer)):
+            continue
+        if found.is_dir():
+            shutil.rmtree(found, ignore_errors=True)
+        else:
+            with suppress(OSError):
+                found.unlink()
+
+
+def _runs(process: int) -> bool:
+    if os.name != "posix":  # elsewhere the question would end it
+        return True
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:  # another user's
+        return True
+    return True
 
 
 def _swap(new: Path, path: Path) -> None:

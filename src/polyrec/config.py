@@ -7,11 +7,16 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Gt, Le, Len, Lt
+from pydantic import AllowInfNan
 
 from polyrec.declare import STRICT, parse, read_toml
 from polyrec.errors import ConfigError
 
 Share = Annotated[float, Gt(0.0), Lt(1.0)]
+FINITE = AllowInfNan(False)
+Positive = Annotated[float, Gt(0), FINITE]
+NotNegative = Annotated[float, Ge(0), FINITE]
+SplitBy = Literal["time", "user", "random"]
 Moment = int | float | datetime | date | str
 
 
@@ -24,7 +29,7 @@ class Split:
     """
 
     __pydantic_config__ = STRICT
-    by: Literal["time", "user", "random"] | None = None  # default: time where the schema has it, else random
+    by: SplitBy | None = None  # default: time where the schema has it, else random
     valid: Share = 0.1
     test: Share = 0.1
     valid_from: Moment | None = None
@@ -75,16 +80,16 @@ class TrainingConfig:
     __pydantic_config__ = STRICT
     epochs: Annotated[int, Ge(1)] = 3
     batch_size: Annotated[int, Ge(1)] = 4096
-    lr: Annotated[float, Gt(0)] = 1e-3  # Adam, dense parameters
-    table_lr: Annotated[float, Gt(0)] = 0.01  # row-wise Adagrad, embedding tables
+    lr: Positive = 1e-3  # Adam, dense parameters
+    table_lr: Positive = 0.01  # row-wise Adagrad, embedding tables
     tables: Literal["sparse", "dense"] = "sparse"  # dense: Adam with lr over whole tables (paper parity)
-    weight_decay: Annotated[float, Ge(0)] = 0.0  # L2 on dense parameters
-    table_decay: Annotated[float, Ge(0)] = 0.0  # L2 on the touched rows of tables
-    lr_ratios: dict[str, Annotated[float, Gt(0)]] = field(default_factory=dict)  # times lr, by pattern of names
+    weight_decay: NotNegative = 0.0  # L2 on dense parameters
+    table_decay: NotNegative = 0.0  # L2 on the touched rows of tables
+    lr_ratios: dict[str, Positive] = field(default_factory=dict)  # times lr, by pattern of names
     no_decay: tuple[str, ...] = ()  # patterns of parameters without weight_decay
     lr_decay: Literal["none", "linear", "cosine"] = "none"  # to 0 over the planned steps
     warmup: Annotated[int, Ge(0)] = 0  # steps
-    clip: Annotated[float, Gt(0)] | None = None  # norm of the dense gradient
+    clip: Positive | None = None  # norm of the dense gradient
     average: Annotated[int, Ge(0)] = 0  # steps over which weights are averaged for validation and use; 0: not
     evaluations: Annotated[int, Ge(1)] = 2  # validations in an epoch
     patience: Annotated[int, Ge(1)] = 3  # validations without a better one before stopping
@@ -93,7 +98,7 @@ class TrainingConfig:
     seed: Annotated[int, Ge(0)] = 0
     device: str = "cpu"
     threads: Annotated[int, Ge(1)] | None = None
-    checkpoint_minutes: Annotated[float, Gt(0)] = 5.0
+    checkpoint_minutes: Positive = 5.0
     checkpoint_steps: Annotated[int, Ge(1)] | None = None  # beside the minutes: every so many steps
     mask_ids: Annotated[float, Ge(0), Lt(1)] = 0.0  # share of ids shown as out of vocabulary in training
 
@@ -117,15 +122,15 @@ class TransferConfig:
 
     __pydantic_config__ = STRICT
     target: str
-    ratio: Annotated[float, Gt(0)] = 10.0  # candidates for each row of the target
+    ratio: Positive = 10.0  # candidates for each row of the target
     graph: bool = True  # candidates are what interactions connect with the target; without: all other rows
     adaptation: bool = True  # candidates weigh by how much they look like the target's rows; without: alike
     relation: bool = True  # and by how much of the target their scenario's preferences explain
-    clip: Annotated[float, Gt(0)] = 5.0  # bound of a weight
+    clip: Positive = 5.0  # bound of a weight
     folds: Annotated[int, Ge(2)] = 5  # of the classifier behind the weights
-    beta: Annotated[float, Ge(0)] | Literal["rows"] = 1.0  # all candidates against the target's rows; by their weights
-    alpha: Annotated[float, Ge(0)] = 0.1  # weight of the distillation; 0: none
-    temperature: Annotated[float, Gt(0)] = 1.0  # of its rows' weights
+    beta: NotNegative | Literal["rows"] = 1.0  # all candidates against the target's rows; by their weights
+    alpha: NotNegative = 0.1  # weight of the distillation; 0: none
+    temperature: Positive = 1.0  # of its rows' weights
     adaptive: bool = True  # distillation weighs rows by whether the teacher is right
     parts: Annotated[int, Ge(1)] = 1  # into which the graph is split by user, on disk; for more edges than memory holds
 

@@ -2,6 +2,9 @@
 
 import json
 import math
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -167,6 +170,28 @@ def test_a_damaged_bundle_is_refused(log: Path, polyrec: Command, tmp_path: Path
     done = polyrec("predict", tmp_path / "out" / "bundle", log / "log.parquet", "--out", tmp_path / "p.parquet")
     assert done.code == 2
     assert "differs from what was written" in done.err
+
+
+def test_a_model_larger_than_memory_is_told_with_what_to_lower(log: Path, polyrec: Command, tmp_path: Path) -> None:
+    for size in (10**6, 10**12):
+        done = polyrec(
+            "fit", log / "run.toml", "--out", tmp_path / "out", "--set", f"model.expert_widths=[{size},{size}]"
+        )
+        assert done.code == 2
+        assert "polyrec: out of memory: " in done.err
+        assert "Lower the model's sizes ([model] dim, widths, experts)" in done.err
+        assert not (tmp_path / "out").exists()
+
+
+def test_a_reader_that_goes_early_is_no_fault_and_the_schema_is_written_all_the_same(log: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "polyrec", "inspect", str(log / "log.parquet"), "--out", str(tmp_path / "s.toml")]
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, timeout=120, check=False)
+    os.close(writer)
+    assert done.returncode == 0, done.stderr
+    assert "Broken pipe" not in done.stderr
+    assert (tmp_path / "s.toml").exists()
 
 
 def cut(rows: pl.DataFrame, path: Path) -> None:

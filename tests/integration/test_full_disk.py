@@ -52,7 +52,7 @@ def test_fit_on_a_disk_that_fills_up_keeps_its_checkpoint_and_goes_on_when_there
     disk.mkdir()
     # 1,000 kB hold one checkpoint of this run, not two.
     done = inside("1000k", disk, "sh", "-c", FIT, "sh", sys.executable, str(log / "run.toml"), str(disk))
-    said, code, left, *resumed = done.stdout.splitlines()
+    _train, _valid, _test, said, code, left, *resumed = done.stdout.splitlines()
     assert said.startswith("polyrec: checkpoint ")
     assert "the disk is full. The checkpoint before it is intact. Free some space and run again with --resume." in said
     assert code == "code 2"
@@ -65,6 +65,7 @@ def test_fit_on_a_disk_that_fills_up_keeps_its_checkpoint_and_goes_on_when_there
 OUTPUTS = """
 "$1" -m polyrec predict "$2" "$3" --out "$4/p.parquet" 2>&1; echo "code $?"
 "$1" -m polyrec simulate --rows 20000 --out "$4/world" 2>&1; echo "code $?"
+"$1" -m polyrec export "$2" --out "$4/exported" 2>&1; echo "code $?"
 ls -A "$4"
 """
 
@@ -75,11 +76,34 @@ def test_outputs_that_do_not_fit_on_the_disk_are_not_there_at_all(log, polyrec, 
     disk.mkdir()
     bundle, rows = tmp_path / "run" / "bundle", log / "log.parquet"
     done = inside("32k", disk, "sh", "-c", OUTPUTS, "sh", sys.executable, str(bundle), str(rows), str(disk))
-    predict, simulate, left = done.stdout.split("code ")
-    assert "No space left on device" in predict
+    predict, simulate, export, left = done.stdout.split("code ")
+    full = "the disk is full"
+    assert predict.startswith(f"polyrec: {full}")
+    assert "Nothing half-written is left. Free some space, or name an --out on another disk." in predict
     assert simulate.startswith("2\n")
     assert "No space left on device" in simulate
+    assert export.startswith("2\n")
+    assert f"polyrec: {full}" in export
     assert left == "2\n", "nothing else is said, and nothing lies there"
+
+
+READ_ONLY = """
+mount -o remount,ro "$4"
+"$1" -m polyrec predict "$2" "$3" --out "$4/p.parquet" 2>&1; echo "code $?"
+"$1" -m polyrec export "$2" --out "$4/exported" 2>&1; echo "code $?"
+"$1" -m polyrec predict "$2" "$3" --out "$4/new/p.parquet" 2>&1; echo "code $?"
+"""
+
+
+def test_a_read_only_disk_is_called_so(log, polyrec, tmp_path):
+    assert polyrec("fit", log / "run.toml", "--out", tmp_path / "run", "--set", "training.epochs=1").code == 0
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    bundle, rows = tmp_path / "run" / "bundle", log / "log.parquet"
+    done = inside("64m", disk, "sh", "-c", READ_ONLY, "sh", sys.executable, str(bundle), str(rows), str(disk))
+    for said, name in zip(done.stdout.split("code 2\n")[:3], ("p.parquet", "exported", "new"), strict=True):
+        lines = said.strip().splitlines()
+        assert lines[-1] == f"polyrec: the disk is read-only: {disk / name}. Name an --out elsewhere."
 
 
 def fill(folder):

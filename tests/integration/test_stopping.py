@@ -107,7 +107,7 @@ def test_a_demo_that_is_stopped_goes_on_with_resume(polyrec, tmp_path):
     assert other.code == 2
     assert "Give the same options" in other.err
     pooled = (out / "runs" / "pooled" / "report.json").stat().st_mtime_ns
-    done = polyrec("demo", "--quick", "--out", out, "--resume")
+    done = polyrec("demo", "--quick", "--out", tmp_path / ".." / tmp_path.name / out.name, "--resume")
     assert done.code == 0, done.err
     assert (out / "runs" / "pooled" / "report.json").stat().st_mtime_ns == pooled, "what is finished is left as it is"
     assert "Best on validation" in done.out

@@ -1,11 +1,16 @@
 """What is told to stand behind a score is what made it."""
 
+import shutil
+from types import SimpleNamespace
+
 import pytest
 import torch
 
 from polyrec.artifact import Bundle
 from polyrec.artifact.explain import explain
-from polyrec.serving.model import Sources
+from polyrec.artifact.export import export
+from polyrec.errors import NotReadyError
+from polyrec.serving.model import Model, Sources
 
 ROW = {"tab": "s1", "user": 3, "history": ["i1", "i2"], "age": 40, "item": "i4", "brand": "b2", "price": 3.5}
 
@@ -101,3 +106,15 @@ def test_more_than_one_row_is_refused(make):
     bundle = Bundle.load(make("mmoe"))
     with pytest.raises(ValueError, match="2 rows"):
         explain(bundle, bundle.encoder.encode_rows([ROW, ROW]))
+
+
+def test_gates_of_another_bundle_in_the_same_folder_are_not_told(make, tmp_path):
+    folder = tmp_path / "served"
+    export(make("mmoe"), folder)
+    served, body = Model.load(folder), SimpleNamespace(row=ROW, item=None)
+    assert not isinstance(served.scorer.bundle, Bundle)
+    other = make("pepnet")
+    shutil.rmtree(folder)
+    shutil.copytree(other, folder)
+    with pytest.raises(NotReadyError, match=r"holds pepnet.* now and mmoe.* is served.*Reload the bundle"):
+        served.explain(body)

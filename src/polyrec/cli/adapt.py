@@ -1,7 +1,7 @@
 """`polyrec adapt`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -26,14 +26,20 @@ def run(
         bool, typer.Option("--strict/--not-strict", help="Whether it happens after its parent alone.")
     ] = True,
     start: Annotated[str, typer.Option("--start", help="zero, nearest, or a known scenario.")] = "nearest",
+    by: Annotated[
+        Literal["time", "user", "random"] | None,
+        typer.Option("--split", help="How a tenth validates and a tenth tests: by time if there is one."),
+    ] = None,
     epochs: Annotated[int | None, typer.Option("--epochs", min=1, help="The most passes over the rows.")] = None,
     lr: Annotated[float | None, typer.Option("--lr", help="Learning rate.")] = None,
     seed: Annotated[int, typer.Option("--seed", help="Of first weights and shuffling.")] = 0,
 ) -> None:
     """Train what is new, judge it, and keep the model that has it."""
-    from dataclasses import replace
+    from dataclasses import asdict
 
     from polyrec.cli.files import log, show
+    from polyrec.config import TrainingConfig
+    from polyrec.declare import parse
     from polyrec.errors import ConfigError
     from polyrec.evaluation.report import Report
     from polyrec.recipes import adapt, adapt_task
@@ -43,12 +49,13 @@ def run(
         raise ConfigError("adapt adds a scenario or a task. Give --add-scenario NAME, or --add-task NAME.")
     budget = (adapt if task is None else adapt_task).TRAINING
     given = {"epochs": epochs, "lr": lr}
-    training = replace(budget, seed=seed, **{name: one for name, one in given.items() if one is not None})
+    chosen = {name: one for name, one in given.items() if one is not None}
+    training = parse(TrainingConfig, {**asdict(budget), "seed": seed, **chosen}, "adapt")
     if task is not None:
         wanted = Task(task, label or task, after=after, strict=strict)
-        found = adapt_task.add_task(folder, wanted, data, out, training=training, log=log)
+        found = adapt_task.add_task(folder, wanted, data, out, by=by, training=training, log=log)
     else:
         assert scenario is not None
-        found = adapt.adapt(folder, scenario, data, out, start=start, training=training, log=log)
+        found = adapt.adapt(folder, scenario, data, out, start=start, by=by, training=training, log=log)
     show(Report.load(found.report).table())
     log(f"report: {found.page}\nbundle: {found.bundle}")

@@ -1,5 +1,6 @@
 """Words to the terminal, and outputs that must not overwrite what they should not."""
 
+import os
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -13,8 +14,12 @@ def log(text: str) -> None:
 
 
 def show(text: str) -> None:
-    """A result, on stdout."""
-    sys.stdout.write(text + "\n")
+    """A result, on stdout; nowhere, once its reader has gone (`polyrec inspect ... | head`)."""
+    try:
+        sys.stdout.write(text + "\n")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left of the work is done all the same
 
 
 def check_output(path: Path, inputs: Iterable[str | Path] = ()) -> None:

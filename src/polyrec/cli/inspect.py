@@ -28,7 +28,7 @@ def run(
     from rich.console import Console
 
     from polyrec.atomic import write_text
-    from polyrec.cli.files import check_output, log
+    from polyrec.cli.files import check_output, log, show
     from polyrec.cli.progress import bars
     from polyrec.data.files import expand
     from polyrec.data.inspection import inspect, render
@@ -44,7 +44,10 @@ def run(
     with bars() as progress:
         found = inspect(paths, declared, sample=sample, seed=seed, progress=progress)
     here = Console()
-    render(found, here if here.is_terminal or "COLUMNS" in os.environ else Console(width=PIPED))
+    console = here if here.is_terminal or "COLUMNS" in os.environ else Console(width=PIPED)
+    with console.capture() as said:
+        render(found, console)
+    show(said.get().rstrip("\n"))
     if out is not None:
         write_text(out, found.to_toml())
         log(f"schema: {out}")

@@ -62,6 +62,8 @@ def options(
 def main() -> None:
     """Run the command line; exit 0 done, 2 the user's mistake, 1 a fault of ours."""
     from polyrec.allocator import keep_freed
+    from polyrec.cli.disk import disk
+    from polyrec.cli.memory import memory
     from polyrec.errors import PolyrecError
 
     keep_freed()
@@ -72,11 +74,17 @@ def main() -> None:
     except PolyrecError as reason:
         _tell(str(reason), debug, 2)
     except OSError as reason:
-        place = f": {reason.filename}" if reason.filename else ""
-        _tell(f"{str(reason.strerror or reason).rstrip('.')}{place}.", debug, 2)
+        _tell(disk(reason) or _plainly(reason), debug, 2)
     except Exception as reason:
+        if (said := disk(reason) or memory(reason)) is not None:
+            _tell(said, debug, 2)
         fault = f"{type(reason).__name__}: {reason}. This is a fault of polyrec: run with --debug and report it."
         _tell(fault, debug, 1)
+
+
+def _plainly(reason: OSError) -> str:
+    place = f": {reason.filename}" if reason.filename else ""
+    return f"{str(reason.strerror or reason).rstrip('.')}{place}."
 
 
 def _tell(text: str, debug: bool, code: int) -> None:

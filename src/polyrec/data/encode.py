@@ -87,14 +87,18 @@ class Encoder:
             raise DataError(together(missing, f"the rows lack {len(missing)} columns"))
         return self._batch(rows, rows.num_rows, self._labels(rows, labels), strict=strict)
 
-    def check(self, rows: pa.Table, *, strict: bool = False) -> None:
+    def check(self, rows: pa.Table, *, strict: bool = False) -> set[str]:
         """Refuse scenarios and labels that `encode` would refuse, reading those columns alone.
+
+        Returns:
+            The known scenarios of which there are rows.
 
         Raises:
             DataError: as `encode`.
         """
-        self._scenario(rows, rows.num_rows, strict)
+        places = self._scenario(rows, rows.num_rows, strict)
         self._labels(rows, True)
+        return {self.layout.scenarios[place] for place in np.unique(places.numpy()) if place >= 0}
 
     def encode_rows(self, rows: Sequence[Mapping[str, Any]]) -> Batch:
         """Rows as they come over the wire, without labels. A field that is missing is null; others are left alone.

@@ -17,6 +17,7 @@ from polyrec.data.pieces import Piece, is_csv, open_pieces, read_piece, schema_o
 from polyrec.data.where import Where
 from polyrec.errors import DataError, together, unknown
 
+_PACKED = (".gz", ".zst", ".bz2", ".xz", ".zip", ".lz4")
 MIXED = 8  # row groups that a shuffled stream reads together
 
 
@@ -24,7 +25,7 @@ def expand(patterns: Sequence[str | Path]) -> tuple[Path, ...]:
     """Paths that match, pattern by pattern, each pattern's in the order of their names, each path once.
 
     Raises:
-        DataError: a pattern that matches nothing, or a folder.
+        DataError: a pattern that matches nothing, a folder, or a compressed file.
 
     Example:
         >>> import tempfile
@@ -43,6 +44,11 @@ def expand(patterns: Sequence[str | Path]) -> tuple[Path, ...]:
         for path in paths:
             if path.is_dir():
                 raise DataError(f"{path} is a folder; name the files in it, for example {path}/*.parquet.")
+            if path.suffix.lower() in _PACKED:
+                raise DataError(
+                    f"{path} is compressed. Unpack it, for example with gzip -d, or store the rows as parquet, which "
+                    "is compressed within."
+                )
             found.setdefault(Path(os.path.normpath(path.absolute())), path)
     if not found:
         raise DataError("no file is named. Name at least one parquet or CSV file.")

@@ -161,6 +161,7 @@ def _schema(path: Path, texts: Collection[str]) -> pa.Schema:
         return pa.schema([(one.name, _decoded(one.type)) for one in fields])
     try:
         with csv.open_csv(path, _options(), _parsing(path), _converting({}, ())) as reader:
+            _refuse_one_wide(path, reader.schema.names)
             kinds = {one.name: _csv_type(one, path) for one in reader.schema}
             numbers = [name for name, kind in kinds.items() if pa.types.is_integer(kind) and name not in texts]
             kinds |= dict.fromkeys([*_padded(path, numbers), *(name for name in texts if name in kinds)], pa.string())
@@ -169,6 +170,16 @@ def _schema(path: Path, texts: Collection[str]) -> pa.Schema:
         raise DataError(f"{path} does not exist. Check the path.") from reason
     except (pa.ArrowInvalid, OSError) as reason:
         raise _not_csv(path, reason) from reason
+
+
+def _refuse_one_wide(path: Path, names: Sequence[str]) -> None:
+    """A file whose values are parted by another sign would be one column of all of them."""
+    sign = next((sign for sign in ";\t|" if len(names) == 1 and sign in names[0]), None)
+    if sign is not None:
+        raise DataError(
+            f"{path} would be one column, {names[0][:60]!r}: its values seem to be parted by {sign!r}. "
+            "Part them by commas (.csv) or tabs (.tsv), or store the rows as parquet."
+        )
 
 
 def _padded(path: Path, names: Sequence[str]) -> list[str]:

@@ -15,6 +15,7 @@ from polyrec.data.where import Between, Bound, Share, Where, bound, plain
 from polyrec.errors import ConfigError, DataError
 from polyrec.schema import Schema
 
+_OTHERWISE = "split by user or at random: by = 'user' or 'random' in a run file's split, --split of adapt."
 _TIMES = 2**21  # times kept to find where a share of the rows ends
 
 
@@ -102,7 +103,7 @@ def _by_share(by: str, options: Split, schema: Schema) -> tuple[tuple[Where, Whe
             )
     first, second = 1.0 - options.valid - options.test, 1.0 - options.test
     seed = options.seed
-    what = "of the users" if by == "user" else "of the rows"
+    what = "of the users" if by == "user" else "of the rows, at random"
     words = (f"{first:.0%} {what}", f"{options.valid:.0%} {what}", f"{options.test:.0%} {what}")
     return (
         Share(0.0, first, seed, column),
@@ -115,8 +116,7 @@ def _by_time(log: Source, options: Split, schema: Schema) -> tuple[tuple[Where, 
     column = schema.keys.time
     if column is None:
         raise ConfigError(
-            "split: by = 'time' needs the time's column. Add time = ... to [keys] of the schema, "
-            "or split by = 'user' or 'random'."
+            f"split: by = 'time' needs the time's column. Add time = ... to [keys] of the schema, or {_OTHERWISE}"
         )
     log.require([column])
     kind = log.columns()[column]
@@ -146,7 +146,7 @@ def _cuts(log: Source, column: str, kind: pa.DataType, options: Split) -> tuple[
     if len(starts) < 3:
         raise DataError(
             f"time column {column!r} has {len(starts)} different values; three parts need at least 3. "
-            "Split by = 'user' or 'random'."
+            f"{_OTHERWISE[0].upper()}{_OTHERWISE[1:]}"
         )
     wanted = len(ordered) * np.array([1.0 - options.valid - options.test, 1.0 - options.test])
     first = int(np.abs(starts[1:-1] - wanted[0]).argmin()) + 1
@@ -177,6 +177,4 @@ def _refuse_nulls(log: Source, column: str, kind: pa.DataType) -> None:
 
 
 def _null_times(column: str) -> DataError:
-    return DataError(
-        f"time column {column!r} has nulls, which belong to no part. Fill them, or split by = 'user' or 'random'."
-    )
+    return DataError(f"time column {column!r} has nulls, which belong to no part. Fill them, or {_OTHERWISE}")

@@ -9,6 +9,10 @@ from polyrec.evaluation.groups import MACRO, POOLED
 from polyrec.evaluation.text import aligned, number, signed
 from polyrec.schema import Target
 
+LONE = (
+    "One run each, so the spread between seeds is unknown: verdicts are of these two trained models, not of recipes, "
+    "and two seeds of one recipe may differ as much. Fit each with several seeds, and name all folders."
+)
 _NAMES = {"auc": "AUC", "log_loss": "log-loss"}
 
 
@@ -48,6 +52,8 @@ class Comparison:
             f"{self.other} ({_runs(self.runs[1])}) against {self.baseline} ({_runs(self.runs[0])}) on {self.n:,} rows: "
             f"{_NAMES.get(metric, metric)} of {many}."
         ]
+        if max(self.runs) < 2:
+            said.append(LONE)
         for verdict, words in _WORDS.items():
             found = self.cells(metric, verdict)
             if found:
@@ -56,16 +62,18 @@ class Comparison:
         for one in self.differences:
             if one.metric == metric and one.scenario in (POOLED, MACRO) and one.difference is not None:
                 said.append(f"{_upper(one.cell)}: {_change(one)}, {_SUMMARY[one.verdict]}.")
-        return (*said, self.caveat)
+        return (*said, self.caveat if max(self.runs) > 1 else self._covered)
 
     @property
     def caveat(self) -> str:
         """What the intervals hold and what they do not."""
+        lone = max(self.runs) < 2
+        return f"{self._covered} {LONE}" if lone else f"{self._covered} The spread between runs is in them."
+
+    @property
+    def _covered(self) -> str:
         share = f"{100 * self.level:g} %"
-        text = f"Intervals hold {share} each, over new users; verdicts allow for the number of cells (Holm)."
-        if max(self.runs) < 2:
-            return f"{text} What training with another seed would change is not in them: each has one run."
-        return f"{text} The spread between runs is in them."
+        return f"Intervals hold {share} each, over new users; verdicts allow for the number of cells (Holm)."
 
     def table(self, metric: str = "auc") -> str:
         """Every cell's difference as plain text."""

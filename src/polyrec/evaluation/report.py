@@ -73,13 +73,15 @@ class Report:
         return tuple(dict.fromkeys(row.scenario for row in self.rows))
 
     def table(self, metric: str = "auc", most: int = 40) -> str:
-        """A metric of each scenario and target with its interval, then every metric of all rows pooled.
+        """A metric of each scenario and target with its interval, every metric of all rows pooled, and before them
+        what retrieval found, where the report has it.
 
         Args:
             metric: of the first table.
             most: scenarios shown; the others are counted.
         """
-        return "\n".join([_cells_table(self, metric, most), "", _pooled_table(self)])
+        parts = [_retrieval_table(self, most), _cells_table(self, metric, most), _pooled_table(self)]
+        return "\n\n".join(part for part in parts if part)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as report.json has them."""
@@ -167,6 +169,24 @@ def _cells_table(report: Report, metric: str, most: int) -> str:
     return aligned([metric, *(target.name for target in targets)], lines)
 
 
+def _retrieval_table(report: Report, most: int) -> str:
+    found = [row for row in report.rows if _retrieves(row)]
+    if not found:
+        return ""
+    value = {(row.scenario, row.metric): number(row.metric, row.value) for row in found}
+    metrics = tuple(dict.fromkeys(row.metric for row in found))
+    named = [name for name in dict.fromkeys(row.scenario for row in found) if name != MACRO]
+    shown = [*((name, name) for name in named[:most]), (MACRO, "mean of scenarios")]
+    lines = [[words, *(value.get((name, metric), "-") for metric in metrics)] for name, words in shown]
+    if len(named) > most:
+        lines.insert(most, [f"... {len(named) - most} more", *("" for _ in metrics)])
+    return aligned([f"{found[0].task}, retrieved", *metrics], lines)
+
+
+def _retrieves(row: Row) -> bool:
+    return "@" in row.metric
+
+
 def _shown(row: Row | None) -> str:
     if row is None or row.value is None:
         return "-" if row is None or row.note is None else f"- ({row.note})"
@@ -177,7 +197,7 @@ def _shown(row: Row | None) -> str:
 
 
 def _pooled_table(report: Report) -> str:
-    metrics = tuple(dict.fromkeys(row.metric for row in report.rows))
+    metrics = tuple(dict.fromkeys(row.metric for row in report.rows if not _retrieves(row)))
     lines = []
     for target in report.targets:
         found = [report.get(POOLED, target, metric) for metric in metrics]

@@ -30,7 +30,7 @@ class StackedLinear(nn.Module):
 
     def forward(self, x: Float[Tensor, "*K B I"], *, relu: bool = False) -> Float[Tensor, "K B O"]:
         """Every map of its own input, or all of the shared one."""
-        if x.is_cpu and not torch.compiler.is_exporting():
+        if x.is_cpu and not (torch.compiler.is_exporting() or torch.is_autocast_enabled("cpu")):
             y: Tensor = _Stacked.apply(x, self.weight, self.bias, relu)  # type: ignore[no-untyped-call]
             return y
         if x.dim() == 3:

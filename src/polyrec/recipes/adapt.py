@@ -13,7 +13,7 @@ from torch import nn
 from polyrec.artifact import Bundle, golden
 from polyrec.atomic import write_text
 from polyrec.batch import Batch
-from polyrec.config import DataConfig, TrainingConfig
+from polyrec.config import DataConfig, Split, SplitBy, TrainingConfig
 from polyrec.data.files import Source
 from polyrec.data.held import ByScenario, where
 from polyrec.data.loader import Loader
@@ -45,6 +45,7 @@ def adapt(
     out: str | Path,
     *,
     start: str = "nearest",
+    by: SplitBy | None = None,
     training: TrainingConfig = TRAINING,
     log: Log | None = None,
 ) -> RunFolder:
@@ -53,10 +54,11 @@ def adapt(
     Args:
         folder: what `fit` or an earlier `adapt` wrote, or a bundle.
         scenario: its name, as the rows' scenario column has it; rows of other scenarios are left out.
-        data: parquet or CSV files; by time or at random a tenth validates and a tenth tests.
+        data: parquet or CSV files; a tenth validates and a tenth tests.
         out: a new or empty folder, which gets bundle, report and events.
         start: where its units start, every flow kept: `"zero"`, where they add nothing; `"nearest"`, those of the
             known scenario that predicts the new rows best, or zero where what all share does; or a scenario's name.
+        by: how rows are split; by time where the schema has it, else at random.
         training: the budget.
         log: told of progress.
 
@@ -69,7 +71,7 @@ def adapt(
     target = empty_folder(Path(out))
     torch.manual_seed(training.seed)
     grown = with_scenario(bundle, scenario, _at_zero)
-    parts = split(DataConfig(schema="", log=tuple(data)), grown.schema)
+    parts = split(DataConfig(schema="", log=tuple(data), split=Split(by=by)), grown.schema)
     rows = {name: _rows(grown, scenario, source, name) for name, source in _named(parts).items()}
     chosen = _start(bundle, rows["train"], start)
     if chosen is not None:

@@ -14,7 +14,7 @@ from polyrec.artifact import Bundle, golden
 from polyrec.artifact.manifest import Part
 from polyrec.atomic import write_text
 from polyrec.batch import Batch, Output
-from polyrec.config import DataConfig, TrainingConfig
+from polyrec.config import DataConfig, Split, SplitBy, TrainingConfig
 from polyrec.data.encode import Encoder
 from polyrec.data.files import Source
 from polyrec.data.loader import Loader
@@ -48,6 +48,7 @@ def add_task(
     data: Sequence[str],
     out: str | Path,
     *,
+    by: SplitBy | None = None,
     training: TrainingConfig = TRAINING,
     log: Log | None = None,
 ) -> RunFolder:
@@ -59,9 +60,10 @@ def add_task(
     Args:
         folder: what `fit` or an earlier adaptation wrote, or a bundle.
         task: its name, label column and place in the funnel.
-        data: parquet or CSV files with the new label beside all columns of the schema; by time or at random a tenth
-            validates and a tenth tests.
+        data: parquet or CSV files with the new label beside all columns of the schema; a tenth validates and a
+            tenth tests.
         out: a new or empty folder, which gets bundle, report and events.
+        by: how rows are split; by time where the schema has it, else at random.
         training: the budget.
         log: told of progress.
 
@@ -76,7 +78,7 @@ def add_task(
     target = empty_folder(Path(out))
     torch.manual_seed(training.seed)
     grown = with_task(bundle, task)
-    parts = split(DataConfig(schema="", log=tuple(data)), grown.schema)
+    parts = split(DataConfig(schema="", log=tuple(data), split=Split(by=by)), grown.schema)
     history = _train(grown, bundle, parts, task, training, target, log)
     report = _judged(grown, parts.test or parts.valid, history, training, task)
     names = list(grown.encoder.columns(labels=False))

@@ -121,6 +121,7 @@ def assemble(run: RunConfig, layout: Layout, stage: str | None = None) -> Assemb
         raise ConfigError(f"[transfer] is not for recipe {recipe.name!r}. Remove the table.")
     if run.retrieval and not recipe.retrieves:
         raise ConfigError(f"[retrieval] is not for recipe {recipe.name!r}: it has no two towers. Remove the table.")
+    recipe.check(layout.tasks)
     options = recipe.stage(stage) if stage is not None else recipe.stages[-1]
     planned = plan_of(run).stage(options.name)
     training = planned.training

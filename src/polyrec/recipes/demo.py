@@ -11,6 +11,7 @@ from polyrec.atomic import write_text
 from polyrec.config import DataConfig, RunConfig, Split
 from polyrec.data.sources import complete_journey
 from polyrec.errors import ConfigError
+from polyrec.evaluation.comparison import LONE
 from polyrec.evaluation.html import render_overview
 from polyrec.evaluation.report import Report
 from polyrec.evaluation.text import aligned
@@ -64,11 +65,12 @@ def demo(
     """
     out = Path(out)
     _claim(out, {"quick": quick, "seed": seed}, resume)
-    source = out / "log.parquet"
+    whole = out.resolve()  # in the run files: `--resume` may spell the folder otherwise, or be given elsewhere
+    source = whole / "log.parquet"
     if not source.exists():
         log("building the impression log from the Complete Journey tables (real patterns, possibly perturbed)")
         complete_journey.build(source, households=0.04 if quick else 0.3, progress=progress)
-    schema = write_text(out / "schema.toml", complete_journey.schema().to_toml())
+    schema = write_text(whole / "schema.toml", complete_journey.schema().to_toml())
     data = DataConfig(schema=str(schema), log=(str(source),), split=SPLIT)
     prepared = prepare(data, progress=progress)
     for note in prepared.splits.notes:
@@ -120,7 +122,7 @@ def _show(out: Path, folders: dict[str, RunFolder]) -> Demo:
         links={recipe: f"runs/{recipe}/report.html" for recipe in folders},
     )
     best = max(folders, key=lambda recipe: _validation(folders[recipe]))
-    told = [sentence for one in comparisons for sentence in one.sentences()]
+    told = [text for at, one in enumerate(comparisons) for text in one.sentences() if text != LONE or not at]
     text = "\n".join([leaderboard(reports), "", f"Against {BASELINE}, paired on the same test rows:", *told])
     write_text(out / "comparison.txt", words(comparisons) + "\n")
     bundle = folders[best].bundle

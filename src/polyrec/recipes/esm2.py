@@ -15,5 +15,6 @@ RECIPE = add(
         model="mmoe",
         objective="entire_space",
         objective_options={"action": True, "unclicked": False},
+        via=True,
     )
 )

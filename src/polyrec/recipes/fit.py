@@ -58,6 +58,7 @@ def fit(
     folder.check(whole, resume)
     if folder.report.exists():
         return folder
+    known = prepared is not None  # and told by who prepared it
     # Bad rows and options are refused before anything is written.
     prepared = prepared or prepare(run.data, folder.vocabulary, progress)
     plan, rows = plan_of(run), Rows(run, prepared)
@@ -69,6 +70,9 @@ def fit(
         folder.check(whole, resume)  # nobody has begun in it meanwhile
         folder.claim(whole, prepared.about())
         prepared.keep(folder.vocabulary)
+        if log is not None and not known:
+            for note in prepared.splits.notes:
+                log(note)
         _warn(prepared.warnings, folder, log)
 
         def build(stage: Stage, results: Mapping[str, Result]) -> Parts:

@@ -1,5 +1,6 @@
 """From a run file to encoded rows: schema, split, vocabulary, encoder."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import isnan
 from pathlib import Path
@@ -63,7 +64,8 @@ def _checked(prepared: Prepared, progress: Progress | None) -> tuple[str, ...]:
     """Refuse what would be refused after hours of training: scenarios and labels of every part, in one cheap pass.
 
     Returns:
-        In words, which tasks have but one class among the training rows, or happen where their schema says they cannot.
+        In words, which tasks have but one class among the training rows, or happen where their schema says they cannot,
+        and which scenarios no row validates or tests.
 
     Raises:
         DataError: an unknown or null scenario, a label other than 0 and 1, or a task without an observed label.
@@ -73,16 +75,19 @@ def _checked(prepared: Prepared, progress: Progress | None) -> tuple[str, ...]:
     columns = list(dict.fromkeys([schema.keys.scenario, *labels]))
     observed: dict[str, set[float]] = {label: set() for label in labels}
     orphans = dict.fromkeys((task.name for task in schema.tasks if task.after and task.strict), 0)
-    for source, training in ((splits.train, True), (splits.valid, False), (splits.test, False)):
+    absent: list[str] = []
+    for name, source in (("train", splits.train), ("valid", splits.valid), ("test", splits.test)):
         if source is None:
             continue
+        training, there = name == "train", set[str]()
         for table in told(progress, "checking rows", source.tables(columns), source.rows()):
-            prepared.encoder.check(table, strict=training)
-            for name in orphans if training else ():
-                orphans[name] += _orphans(table, schema, name)
+            there |= prepared.encoder.check(table, strict=training)
+            for task_name in orphans if training else ():
+                orphans[task_name] += _orphans(table, schema, task_name)
             for label in labels if training else ():
                 bounds = pc.min_max(table[label]).as_py()
                 observed[label] |= {float(one) for one in bounds.values() if one is not None and not isnan(one)}
+        absent += _absent(name, [one for one in schema.scenarios if one not in there])
     for task in schema.tasks:
         if not observed[task.label]:
             raise DataError(
@@ -95,7 +100,20 @@ def _checked(prepared: Prepared, progress: Progress | None) -> tuple[str, ...]:
         for name, count in orphans.items()
         if count
     ]
-    return (*impossible, *_one_class(schema, observed))
+    return (*impossible, *_one_class(schema, observed), *absent)
+
+
+def _absent(part: str, missing: Sequence[str]) -> list[str]:
+    """In words, that a part of the rows leaves scenarios out."""
+    if not missing:
+        return []
+    without = {
+        "train": "nothing is learned of it",
+        "valid": "when training stops is decided without it",
+        "test": "nothing will be known of how well it does",
+    }[part]
+    shown = ", ".join(map(repr, missing[:8])) + (f" and {len(missing) - 8} more" if len(missing) > 8 else "")
+    return [f"{part} has no row of scenario {shown}: {without}. Split otherwise, or give more rows"]
 
 
 def _orphans(table: pa.Table, schema: Schema, name: str) -> int:

@@ -1,10 +1,11 @@
 """What a recipe is, and the registry of recipes."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from polyrec.errors import ConfigError, unknown
+from polyrec.schema import Task
 from polyrec.training.plan import SCRATCH, Carry
 
 
@@ -56,6 +57,21 @@ class Recipe:
     training: Mapping[str, Any] = field(default_factory=dict)
     stages: tuple[StageOptions, ...] = (TRAIN,)
     transfer_options: Mapping[str, Any] | None = None  # of [transfer]; None: not for one target scenario
+    via: bool = False  # whether it is nothing of its own where no task of the schema has `via`
+
+    def check(self, tasks: Sequence[Task]) -> None:
+        """Refuse a schema's tasks under which the recipe would quietly be another one.
+
+        Raises:
+            ConfigError: none has `via`, and the recipe is about that.
+        """
+        if self.via and not any(task.via for task in tasks):
+            names = ", ".join(task.name for task in tasks)
+            raise ConfigError(
+                f"recipe {self.name!r} needs {self.needs}, and none of {names} has one: it would be esmm. "
+                'In the schema, add via = "ACTION" to a task that has after, where ACTION is '
+                "another task after the same parent (a cart before a purchase); or train recipe 'esmm'."
+            )
 
     @property
     def retrieves(self) -> bool:

@@ -122,14 +122,23 @@ class Model:
     @cached_property
     def gated(self) -> Bundle | None:
         """The bundle with its model built, which a program does not need; None where it has no gates to tell of."""
-        found = self.scorer.bundle if isinstance(self.scorer.bundle, Bundle) else Bundle.load(self.folder)
+        found = self.scorer.bundle if isinstance(self.scorer.bundle, Bundle) else self._built()
         return found if has_gates(found.model) else None
+
+    def _built(self) -> Bundle:
+        found = Bundle.load(self.folder)
+        if found.manifest.identity != self.identity:
+            raise NotReadyError(
+                f"the bundle's folder holds {found.manifest.identity} now and {self.identity} is served: the gates of "
+                "one are not behind the scores of the other. Reload the bundle."
+            )
+        return found
 
     def explain(self, body: Any) -> Explain:
         """Work for a body of /explain.
 
         Raises:
-            NotReadyError: the model has no gates.
+            NotReadyError: the model has no gates, or another bundle lies in its folder since it was loaded.
             DataError: an item that the catalogue does not have.
         """
         if self.gated is None:

@@ -1,4 +1,6 @@
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -29,3 +31,23 @@ def test_writing_through_a_link_keeps_the_link(tmp_path):
     write_text(tmp_path / "link.txt", "new")
     assert (tmp_path / "link.txt").is_symlink()
     assert (tmp_path / "real.txt").read_text() == "new"
+
+
+@pytest.mark.parametrize("name", ["a.txt", "a[1]*.txt"])
+def test_what_a_killed_writer_left_is_taken_away_and_a_living_ones_is_not(tmp_path, name):
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    living = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    try:
+        for one in (dead, living):
+            (tmp_path / f".{name}.{one.pid}.tmp").write_text("half")
+            (tmp_path / f".folder.{one.pid}.tmp").mkdir()
+            (tmp_path / f".folder.{one.pid}.tmp" / "a").write_text("half")
+        (tmp_path / f".{name}.mine.tmp").write_text("not ours")
+        write_text(tmp_path / name, "whole")
+        with whole_folder(tmp_path / "folder"):
+            pass
+        left = {f".{name}.{living.pid}.tmp", f".folder.{living.pid}.tmp", f".{name}.mine.tmp", name, "folder"}
+        assert {found.name for found in tmp_path.iterdir()} == left
+    finally:
+        living.communicate(b"\n")

@@ -42,6 +42,13 @@ def test_every_wrong_option_is_named_at_once() -> None:
     assert "batch_size = 'many'" in text
 
 
+@pytest.mark.parametrize("name", ["lr", "table_lr", "weight_decay", "clip", "checkpoint_minutes"])
+@pytest.mark.parametrize("value", [float("inf"), float("nan")])
+def test_numbers_that_are_not_finite_are_refused(name: str, value: float) -> None:
+    with pytest.raises(ConfigError, match=f"{name} = {value}: .*finite number"):
+        parse(TrainingConfig, {name: value}, "[training]")
+
+
 @pytest.mark.parametrize(
     ("values", "part"),
     [

@@ -203,6 +203,22 @@ def test_csv_gives_the_same_rows_as_parquet(write, log, tmp_path):
     assert values(one, start_row=7) == values(two)[7:]
 
 
+@pytest.mark.parametrize(("sign", "told"), [(";", "';'"), ("|", r"'\|'"), ("\t", r"'\\t'")])
+def test_values_parted_by_another_sign_than_the_names_are_told(tmp_path, sign, told):
+    path = tmp_path / "a.csv"
+    path.write_text(f"row{sign}x\n1{sign}2\n")
+    with pytest.raises(DataError, match=rf"would be one column, .*parted by {told}\. Part them by commas"):
+        Source((path,)).columns()
+    path.write_text("row\n1\n")
+    assert list(Source((path,)).columns()) == ["row"]
+
+
+def test_a_compressed_file_is_refused_with_a_remedy(tmp_path):
+    (tmp_path / "a.csv.gz").write_bytes(b"\x1f\x8b")
+    with pytest.raises(DataError, match=r"a\.csv\.gz is compressed\. Unpack it, for example with gzip -d"):
+        expand([tmp_path / "*.gz"])
+
+
 def test_csv_reads_nothing_between_commas_as_null(tmp_path):
     (tmp_path / "a.csv").write_text("row,x,late\n1,,\n2,NA,\n")
     source = Source((tmp_path / "a.csv",))

@@ -76,6 +76,34 @@ def test_keys_are_found_by_name_and_content(look):
     assert keys == Keys("tab", user="user_id", item="video_id", time="event_time", group="request_id")
 
 
+@pytest.mark.parametrize("kind", [pl.String, pl.Categorical])
+@pytest.mark.parametrize("form", ["%Y-%m-%d", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%MZ", "%Y-%m-%dT%H:%M:%S+02:00"])
+def test_iso_text_is_a_time_and_its_order_is_seen(look, form, kind):
+    written = world().with_columns(pl.col("event_time").dt.strftime(form).cast(kind)).drop("day", "hour")
+    found = look(written)
+    assert found.schema.keys.time == "event_time"
+    assert "rows are in its order" in next(said for said in found.choices if said.startswith("time"))
+    assert "time_unsorted" not in {one.kind for one in found.findings}
+    shuffled = look(written.sample(fraction=1.0, shuffle=True, seed=0))
+    assert shuffled.schema.keys.time == "event_time"
+    assert "time_unsorted" in {one.kind for one in shuffled.findings}
+
+
+def test_text_that_is_partly_a_date_or_of_two_zones_is_no_time(look):
+    log = world(500).drop("event_time", "day", "hour")
+    mixed = ["2024-01-01", "last week"] * 250
+    zones = [f"2024-01-01T10:00:00{zone}" for zone in ("Z", "+02:00")] * 250
+    for texts in (mixed, zones, [None] * 500):
+        column = pl.Series("event_date", texts, dtype=pl.String)
+        assert look(log.with_columns(column)).schema.keys.time is None
+
+
+def test_a_date_in_text_is_no_guess_for_the_scenario(look):
+    log = world(2000).drop("tab", "event_time", "position").rename({"gender": "kind", "brand": "other"})
+    log = log.select(pl.Series("opened", [f"2024-01-0{1 + row % 2}" for row in range(2000)]), pl.all())
+    assert look(log).schema.keys.scenario == "kind"
+
+
 def test_a_funnel_is_read_from_labels_that_imply_one_another(look):
     tasks = look(world()).schema.tasks
     assert tasks == (

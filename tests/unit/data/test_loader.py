@@ -3,7 +3,7 @@ import os
 import subprocess
 import sys
 import threading
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -118,8 +118,6 @@ def test_ordered_gives_the_rows_of_the_files_in_full_batches(source, encoder, pr
 
 
 def test_an_epoch_is_strict_and_an_ordered_pass_heeds_the_schema(source, encoder):
-    from dataclasses import replace
-
     vocabulary = replace(encoder.vocabulary, scenarios=("feed", "home"))
     partial = Encoder(replace(SCHEMA, unknown_scenario="shared"), vocabulary)
     with pytest.raises(DataError, match="scenario 'search'"):
@@ -131,6 +129,18 @@ def test_leaving_an_epoch_early_leaves_no_thread(source, encoder):
     stream = loader(source, encoder, prefetch=2).epoch(0)
     next(stream)
     stream.close()
+    assert not [thread for thread in threading.enumerate() if thread.name == "polyrec-ahead"]
+
+
+def test_twenty_epochs_some_broken_off_some_failing_leave_no_thread(source, encoder):
+    partial = Encoder(SCHEMA, replace(encoder.vocabulary, scenarios=("feed", "home")))
+    whole, failing = (loader(source, one, prefetch=2) for one in (encoder, partial))
+    for number in range(20):
+        for place, _ in enumerate(whole.epoch(number)):
+            if place == number:
+                break
+        with pytest.raises(DataError, match="scenario 'search'"):
+            list(failing.epoch(number))
     assert not [thread for thread in threading.enumerate() if thread.name == "polyrec-ahead"]
 
 

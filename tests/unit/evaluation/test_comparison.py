@@ -1,7 +1,7 @@
 import json
 
 from polyrec.evaluation.compare import compare
-from polyrec.evaluation.comparison import Comparison, sentences
+from polyrec.evaluation.comparison import LONE, Comparison, sentences
 from polyrec.evaluation.difference import Difference
 
 
@@ -46,8 +46,11 @@ def test_long_lists_are_cut_and_counted():
 
 def test_the_caveat_says_whether_seeds_are_in_the_intervals():
     single = Comparison("a", "b", (), (1, 1), 0, 0.95)
-    assert single.caveat.endswith("another seed would change is not in them: each has one run.")
+    assert single.caveat.endswith(f"(Holm). {LONE}")
+    assert single.sentences()[1] == LONE  # before any verdict
+    assert " ".join(single.sentences()).count("between seeds is unknown") == 1
     assert COMPARISON.caveat.endswith("The spread between runs is in them.")
+    assert "unknown" not in " ".join(COMPARISON.sentences())
 
 
 def test_the_table_has_a_line_a_cell_with_its_verdict():

@@ -294,3 +294,17 @@ def test_three_hundred_small_scenarios_have_a_report_without_intervals_where_non
     assert row.value is not None
     assert row.low is None
     assert "no interval" in str(row.note)
+
+
+def test_the_table_begins_with_what_retrieval_found(report):
+    found = [
+        Row(name, "buy", "all", metric, value, n=3, positives=4)
+        for name, value in (("s0", 0.25), ("s1", 0.5), ("macro", 0.375))
+        for metric in ("recall@20", "ndcg@20")
+    ]
+    text = replace(report, rows=(*report.rows, *found)).table()
+    first, *others = text.split("\n\n")
+    assert others == report.table().split("\n\n")
+    assert first.splitlines()[0].split() == ["buy,", "retrieved", "recall@20", "ndcg@20"]
+    assert [line.split()[-1] for line in first.splitlines()[2:]] == ["0.2500", "0.5000", "0.3750"]
+    assert "... 1 more" in replace(report, rows=(*report.rows, *found)).table(most=1).split("\n\n")[0]

@@ -77,3 +77,49 @@ def test_stacked_layers_take_no_rows_at_all(x):
     y = StackedLinear(3, 4, 2)(x.requires_grad_())
     assert y.shape == (3, 0, 2)
     y.sum().backward()
+
+
+@pytest.mark.parametrize("alone", range(5))
+def test_an_input_that_alone_needs_a_gradient_gets_its_own(alone):
+    """And rows may lie in memory in any way."""
+    groups = Groups(torch.tensor([2, 0, 3]), (2, 0, 3), (3, 2, 1), 1, torch.tensor([0, 1, 2]))
+    parts = [_numbers(6, 4, 2), _numbers(4, 2, 4, 3), _numbers(4, 2, 3), _numbers(2, 4, 3), _numbers(2, 3)]
+    parts = [one.detach().requires_grad_(place == alone) for place, one in enumerate(parts)]
+
+    def answer(one):
+        x, weight, bias, shared, base = (one if place == alone else part for place, part in enumerate(parts))
+        return grouped(x.permute(2, 0, 1), (weight, bias), (shared, base), groups, relu=True)
+
+    assert torch.autograd.gradcheck(answer, (parts[alone],))
+
+
+def test_a_layer_may_be_used_twice_and_gone_back_through_twice():
+    layer = StackedLinear(2, 3, 3).double()
+    x = torch.randn(5, 3, dtype=torch.float64)
+
+    def plain(x):
+        return torch.relu(torch.baddbmm(layer.bias[:, None], x.expand(2, 5, 3), layer.weight))
+
+    y, want = (twice(twice(x)) for twice in (lambda x: layer(x, relu=True), plain))
+    first, again = (torch.autograd.grad(y.sum(), list(layer.parameters()), retain_graph=True) for _ in range(2))
+    for found, same, one in zip(first, again, torch.autograd.grad(want.sum(), list(layer.parameters())), strict=True):
+        torch.testing.assert_close(found, one)
+        assert torch.equal(found, same)
+
+
+@pytest.mark.parametrize("star", [False, True])
+def test_lower_precision_is_taken_where_it_is_asked_for(star):
+    """Products that are written in place know nothing of autocast, which must then take the others."""
+    scenario = torch.tensor([0, 1, 1, 2, 2, 2])
+    route, layer = Route(scenario, 3, unknown="shared"), StackedLinear(2, 4, 8)
+    own = (torch.rand(3, 2, 8, 3, requires_grad=True), torch.rand(3, 2, 3, requires_grad=True))
+    shared = (torch.rand(2, 8, 3), torch.rand(2, 3)) if star else None
+    x = torch.rand(2, 6, 4)
+    want = route.linear(layer(x, relu=True), own, shared)
+    with torch.autocast("cpu", torch.bfloat16):
+        y = route.linear(layer(x, relu=True), own, shared)
+    torch.testing.assert_close(y.float(), want, rtol=0.03, atol=0.03)
+    steps = torch.rand_like(want)
+    found = torch.autograd.grad(y.float(), [*own, layer.weight], steps)
+    for one, exact in zip(found, torch.autograd.grad(want, [*own, layer.weight], steps), strict=True):
+        torch.testing.assert_close(one, exact, rtol=0.1, atol=0.1)

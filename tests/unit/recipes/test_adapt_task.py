@@ -94,6 +94,15 @@ def test_a_task_that_needs_no_parent_has_both_heads(log, shares, tmp_path):
     assert torch.equal(old_logits(before, batch, targets), old_logits(after, batch, targets))
 
 
+def test_a_log_of_one_moment_is_split_as_told(log, shares, tmp_path):
+    fitted = trained(log, tmp_path / "old")
+    pl.read_parquet(shares).with_columns(day=pl.lit(7)).write_parquet(tmp_path / "day.parquet")
+    data, task = [str(tmp_path / "day.parquet")], Task("share", "is_share")
+    with pytest.raises(DataError, match=r"1 different values.*Split by user or at random: .*--split of adapt"):
+        add_task(fitted, task, data, tmp_path / "a", training=BUDGET)
+    assert add_task(fitted, task, data, tmp_path / "b", by="user", training=BUDGET).report.exists()
+
+
 def test_it_starts_at_what_all_heads_share(log, tmp_path):
     bundle = Bundle.load(trained(log, tmp_path / "fitted") / "bundle")
     grown = with_task(bundle, Task("share", "is_share"))

@@ -61,7 +61,8 @@ def _scenario(columns: Sequence[Column]) -> tuple[Column, str, bool]:
         others = ", ".join(column.name for _, column in sorted(named, key=lambda pair: pair[0]) if column is not found)
         also = f"; by their names these could be it too: {others}" if others else ""
         return found, f"{found.name!r}: {found.distinct} values{also}", False
-    few = [one for one in columns if one.is_text and not one.nulls and 2 <= (one.distinct or 0) <= GUESSED_SCENARIOS]
+    texts = [one for one in columns if one.is_text and not one.is_time and not one.nulls]
+    few = [one for one in texts if 2 <= (one.distinct or 0) <= GUESSED_SCENARIOS]
     if few:
         found = min(few, key=lambda column: column.distinct or 0)
         return found, f"{found.name!r}: {found.distinct} values; no name says scenario, so this is a guess", True

@@ -152,7 +152,7 @@ def _time(columns: Sequence[Column], keys: Keys) -> Iterator[Finding]:
     if column.constant:
         said = f"{column.name} is {column.low} in every row: it cannot split by time. Name another column, or none."
         yield Finding("time_constant", "warning", (column.name,), said)
-    elif not column.rising and not column.is_text:  # whether texts rise is not looked at
+    elif not column.rising:
         said = (
             f"Rows are not in the order of {column.name}. Splits by time work all the same; sorted files read faster."
         )

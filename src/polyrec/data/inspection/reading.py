@@ -10,6 +10,7 @@ import polars as pl
 import pyarrow as pa
 
 from polyrec.data.files import Source
+from polyrec.data.keys import is_text
 from polyrec.errors import DataError
 from polyrec.progress import Progress, told
 
@@ -29,7 +30,7 @@ class Log:
     rows: int
     sample: pl.DataFrame
     stretches: pl.DataFrame
-    rising: frozenset[str]  # numbers and times that never fall from one row to the next
+    rising: frozenset[str]  # numbers, times and texts that never fall from one row to the next
 
     @property
     def sampled(self) -> bool:
@@ -141,8 +142,9 @@ def _cut(table: pa.Table, first: int, starts: np.ndarray[Any, Any], size: int) -
 
 
 def _orders(kind: pa.DataType) -> bool:
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
     ordered: bool = pa.types.is_temporal(kind) or pa.types.is_integer(kind) or pa.types.is_floating(kind)
-    return ordered
+    return ordered or (is_text(kind) and not pa.types.is_binary(kind) and not pa.types.is_large_binary(kind))
 
 
 class _Order:

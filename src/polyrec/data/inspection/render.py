@@ -48,7 +48,7 @@ def _columns(inspection: Inspection) -> Table:
 def _column(column: Column, use: str) -> tuple[str, ...]:
     distinct = "" if column.distinct is None else f"{column.distinct:,}"
     null = share(column.null_share) if column.nulls or column.nans else ""
-    text = column.is_text or column.type in ("Categorical", "Boolean")
+    text = (column.is_text and not column.is_time) or column.type in ("Categorical", "Boolean")
     low, high = ("", "") if text else (_value(column.low), _value(column.high))
     kind = column.type.split("(")[0]
     return (column.name, use, kind, distinct, null, low, high, ", ".join(column.examples))

@@ -10,6 +10,7 @@ import polars as pl
 from polyrec.data.inspection.reading import Log
 
 SMALLEST = 16_384  # hashes kept of a column's values
+ISO = r"^\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?(Z|[+-]\d{2}:?\d{2})?)?$"
 _NESTED = (pl.List, pl.Array, pl.Struct, pl.Object, pl.Binary)
 
 
@@ -17,7 +18,7 @@ _NESTED = (pl.List, pl.Array, pl.Struct, pl.Object, pl.Binary)
 class Column:
     """One column over all rows. Numbers are None where they make no sense for the type.
 
-    `distinct` leaves nulls out; `skew` comes from the sample; `rising`: never falls from row to row.
+    `distinct` leaves nulls out; `skew` and `dated` come from the sample; `rising`: never falls from row to row.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Column:
     whole: bool = False  # every number is a whole one
     binary: bool = False  # 0 and 1, null allowed
     rising: bool = False
+    dated: bool = False  # texts that are ISO dates or moments, whose order as texts is that in time
     length: tuple[int, int] | None = None  # shortest and longest, of lists
     examples: tuple[str, ...] = ()
 
@@ -59,8 +61,8 @@ class Column:
 
     @property
     def is_time(self) -> bool:
-        """Whether it holds dates or moments."""
-        return self.type.startswith(("Date", "Datetime"))
+        """Whether it holds dates or moments, as such or as ISO text."""
+        return self.dated or self.type.startswith(("Date", "Datetime"))
 
     @property
     def is_text(self) -> bool:
@@ -134,6 +136,7 @@ class Tallies:
             whole=kind.is_integer() or (kind.is_float() and counted > 0 and not found["fractions"]),
             binary=kind == pl.Boolean or (number and counted > 0 and not found["odd"] and not found.get("infinities")),
             rising=name in log.rising,
+            dated=kind == pl.String and _dated(log.sample[name]),
             length=(found["low"] or 0, found["high"] or 0) if listed else None,
             examples=_examples(log.sample[name]),
         )
@@ -174,6 +177,13 @@ def _expressions(name: str, kind: pl.DataType) -> list[pl.Expr]:
             found["odd"] = ((finite != 0) & (finite != 1)).sum()
         found |= {"low": finite.min(), "high": finite.max()}
     return [expression.alias(f"{what} {name}") for what, expression in found.items()]
+
+
+def _dated(column: pl.Series) -> bool:
+    texts = column.drop_nulls()
+    if not len(texts) or not texts.str.contains(ISO).all():
+        return False
+    return texts.str.extract(ISO, 1).n_unique() == 1  # of several zones, the order of texts is not that in time
 
 
 def _skew(column: pl.Series) -> float | None:
