@@ -128,6 +128,14 @@ class MixesAllScenarios(Honest):
         return super().read(batch) * self.own.mean(0)
 
 
+class DeclaresThatItMixes(MixesAllScenarios):
+    reads_other_scenarios = True
+
+
+class DeclaresWhatItDoesNot(Honest):
+    reads_other_scenarios = True
+
+
 class LearnsFromOtherScenarios(Honest):
     def __init__(self, layout, heads):
         super().__init__(layout, heads)

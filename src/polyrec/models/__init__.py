@@ -8,6 +8,8 @@ from polyrec.models.autoifs import AutoIFS as AutoIFS
 from polyrec.models.cross_stitch import CrossStitch as CrossStitch
 from polyrec.models.dcn import DCN as DCN
 from polyrec.models.deepfm import DeepFM as DeepFM
+from polyrec.models.hinet import HiNet as HiNet
+from polyrec.models.hmoe import HMoE as HMoE
 from polyrec.models.m2m import M2M as M2M
 from polyrec.models.mmoe import MMoE as MMoE
 from polyrec.models.mple import MPLE as MPLE
