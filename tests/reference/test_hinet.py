@@ -51,9 +51,7 @@ def test_hinet_reads_what_is_common_what_is_its_own_and_what_others_know(paper):
             answers.append(paper.mlp(state, "tasks.own.rest", paper.relu(h), lambda one, p=place: one[s, p]))
         answers += [paper.mlp(state, "tasks.shared.networks", c, lambda one, e=e: one[e]) for e in range(2)]
         columns = slice(head * 4, (head + 1) * 4)
-        gate = (
-            c @ state["tasks.gates.layer.weight"][s, 0][:, columns] + state["tasks.gates.layer.bias"][s, 0, columns]
-        )
+        gate = c @ state["tasks.gates.layer.weight"][s, 0][:, columns] + state["tasks.gates.layer.bias"][s, 0, columns]
         mixed = mixture(paper.softmax(gate), answers)
         return paper.mlp(state, "towers.network", mixed, lambda one: one[s, head], linear_end=True)[0]
 

@@ -3,6 +3,7 @@
 from polyrec.models.adasparse import AdaSparse as AdaSparse
 from polyrec.models.advloss import AdvLoss as AdvLoss
 from polyrec.models.aem2tl import AEM2TL as AEM2TL
+from polyrec.models.aesm2 import AESM2 as AESM2
 from polyrec.models.aitm import AITM as AITM
 from polyrec.models.autoifs import AutoIFS as AutoIFS
 from polyrec.models.cross_stitch import CrossStitch as CrossStitch
