@@ -128,6 +128,14 @@ class MixesAllScenarios(Honest):
         return super().read(batch) * self.own.mean(0)
 
 
+class DeclaresThatItMixes(MixesAllScenarios):
+    reads_other_scenarios = True
+
+
+class DeclaresWhatItDoesNot(Honest):
+    reads_other_scenarios = True
+
+
 class LearnsFromOtherScenarios(Honest):
     def __init__(self, layout, heads):
         super().__init__(layout, heads)
@@ -148,6 +156,14 @@ class MasksEveryTower(Honest):
         every = torch.stack([tower(h) for tower in self.towers])  # [S, B, T]
         mine = batch.scenario.clamp(min=0)[None, :, None].expand(1, -1, len(self.heads))
         return self.answer(every.gather(0, mine)[0])
+
+
+class PairsEveryTower(MasksEveryTower):
+    reads_other_scenarios = True
+
+    def __init__(self, layout, heads):
+        super().__init__(layout, heads)
+        self.towers = nn.ModuleList(nn.Linear(8, len(self.heads)) for _ in range(len(layout.scenarios) ** 2))
 
 
 class FixesItsRows(Honest):
@@ -172,7 +188,9 @@ BROKEN = [
     (LearnsNothing, "training_lowers_the_loss", "fall by a fifth"),
     (MixesAllScenarios, "scenario_parameters_touch_only_their_rows", "belongs to others"),
     (LearnsFromOtherScenarios, "scenario_parameters_touch_only_their_rows", "gradient"),
+    (DeclaresWhatItDoesNot, "scenario_parameters_touch_only_their_rows", "Drop it"),
     (MasksEveryTower, "work_per_row_is_flat_in_scenarios", "30 scenarios"),
+    (PairsEveryTower, "work_per_row_is_flat_in_scenarios", "30 scenarios"),
     (FixesItsRows, "exports_with_dynamic_rows", "open rows"),
 ]
 
@@ -186,6 +204,16 @@ def test_a_small_honest_model_keeps_the_contract(rule):
 def test_a_broken_model_is_caught_by_the_rule_it_breaks(model, rule, words):
     with pytest.raises((AssertionError, TypeError), match=words):  # TypeError: where shapes are checked at run time
         CHECKS[rule](Subject.of(model))
+
+
+def test_a_model_may_read_other_scenarios_where_it_declares_it():
+    CHECKS["scenario_parameters_touch_only_their_rows"](Subject.of(DeclaresThatItMixes))
+    CHECKS["work_per_row_is_flat_in_scenarios"](Subject("declared", lambda *of: declaring(MasksEveryTower(*of))))
+
+
+def declaring(model):
+    model.reads_other_scenarios = True
+    return model
 
 
 def test_every_rule_has_a_model_that_breaks_it():

@@ -3,12 +3,16 @@
 from polyrec.models.adasparse import AdaSparse as AdaSparse
 from polyrec.models.advloss import AdvLoss as AdvLoss
 from polyrec.models.aem2tl import AEM2TL as AEM2TL
+from polyrec.models.aesm2 import AESM2 as AESM2
 from polyrec.models.aitm import AITM as AITM
 from polyrec.models.autoifs import AutoIFS as AutoIFS
 from polyrec.models.cross_stitch import CrossStitch as CrossStitch
 from polyrec.models.dcn import DCN as DCN
 from polyrec.models.deepfm import DeepFM as DeepFM
+from polyrec.models.hinet import HiNet as HiNet
+from polyrec.models.hmoe import HMoE as HMoE
 from polyrec.models.m2m import M2M as M2M
+from polyrec.models.m3oe import M3oE as M3oE
 from polyrec.models.mmoe import MMoE as MMoE
 from polyrec.models.mple import MPLE as MPLE
 from polyrec.models.pepnet import PEPNet as PEPNet
@@ -21,6 +25,7 @@ from polyrec.models.registry import names as names
 from polyrec.models.registry import register as register
 from polyrec.models.sarnet import SARNet as SARNet
 from polyrec.models.sass import SASS as SASS
+from polyrec.models.satrans import SATrans as SATrans
 from polyrec.models.shared_bottom import SharedBottom as SharedBottom
 from polyrec.models.single import Single as Single
 from polyrec.models.star import STAR as STAR

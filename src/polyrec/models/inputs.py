@@ -148,8 +148,7 @@ class Inputs(nn.Module):
     def scenario_embedding(self, scenario: Int[Tensor, "B"]) -> Float[Tensor, "B D"]:
         """The scenario's row; the mean of all rows where it is unknown."""
         assert self.scenario is not None
-        rows = functional.embedding(scenario.clamp(min=0), self.scenario)  # [B, D]
-        return torch.where((scenario < 0)[:, None], self.scenario.mean(0), rows)
+        return by_scenario(self.scenario, scenario)
 
     def _numbers(self, batch: Batch, order: Tensor | None, copy: Tensor | None) -> list[Tensor]:
         parts = []
@@ -160,6 +159,12 @@ class Inputs(nn.Module):
             if self._plain:
                 parts.append(numerics[:, self._plain] if self._curved else numerics)
         return parts + [_ordered(batch.vectors[one.name], order) for one in self.layout.vectors]
+
+
+def by_scenario(table: Float[Tensor, "S D"], scenario: Int[Tensor, "B"]) -> Float[Tensor, "B D"]:
+    """The scenario's row of a table; the mean of all rows where it is unknown."""
+    rows = functional.embedding(scenario.clamp(min=0), table)  # [B, D]
+    return torch.where((scenario < 0)[:, None], table.mean(0), rows)
 
 
 def _ordered(x: Tensor, order: Tensor | None) -> Tensor:

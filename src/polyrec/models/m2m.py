@@ -7,7 +7,7 @@ For head t with task vector q_t and experts h_i: `a_ti = v . leaky(meta([h_i, q_
 Source: Zhang et al. 2022, "Leaving No One Behind: A Multi-Scenario Multi-Task Meta Learning Approach for Advertiser
 Modeling" (meta unit, meta attention, meta tower). Attention is over the experts of one row; released code is
 known to let it run over the rows of a batch, which the paper does not say. The transformer over sequences is left
-out: sequences enter as the mean. One layer in the attention's meta unit is our choice.
+out: sequences enter as the mean, as in every model of this zoo. One layer in the attention's meta unit is our choice.
 """
 
 from collections.abc import Sequence

@@ -13,7 +13,11 @@ from polyrec.errors import ConfigError, unknown
 
 @runtime_checkable
 class Model(Protocol):
-    """A function of a batch: one logit a row for every head it was asked for."""
+    """A function of a batch: one logit a row for every head it was asked for.
+
+    A row runs its own scenario's networks and no other's. A model whose paper says otherwise declares it with a class
+    attribute, `reads_other_scenarios = True`: the contract then lets the cost of a row grow with the scenarios.
+    """
 
     def forward(self, batch: Batch) -> Output:
         """Logits of every head, and whatever hidden states and penalties the model has."""

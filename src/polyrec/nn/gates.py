@@ -78,9 +78,9 @@ class GateUnit(nn.Module):
             nn.init.zeros_(self.last.weight)
             nn.init.zeros_(self.last.bias)
 
-    def forward(self, x: Float[Tensor, "B I"]) -> Float[Tensor, "B O"]:
-        """Factors in (0, 2)."""
-        return 2.0 * torch.sigmoid(self.last(torch.relu(self.first(x))))
+    def forward(self, x: Float[Tensor, "B I"], steepness: Tensor | float = 1.0) -> Float[Tensor, "B O"]:
+        """Factors in (0, 2); what the sigmoid reads is multiplied by the steepness first."""
+        return 2.0 * torch.sigmoid(steepness * self.last(torch.relu(self.first(x))))
 
 
 def mix(share: Float[Tensor, "N T E"], experts: Float[Tensor, "N E H"]) -> Float[Tensor, "T N H"]:

@@ -53,6 +53,11 @@ class Subject:
         return model.eval()
 
 
+def crosses(model: nn.Module) -> bool:
+    """Whether the model declares that a row reads the networks of scenarios that are not its own."""
+    return bool(getattr(model, "reads_other_scenarios", False))
+
+
 def require(holds: bool, sentence: str) -> None:
     """Raise AssertionError with this sentence unless it holds."""
     if not holds:
