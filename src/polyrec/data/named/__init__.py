@@ -3,12 +3,22 @@
 Nothing is fetched: `polyrec data` says where each is to be had and under which terms.
 """
 
-from polyrec.data.named import movielens
+from polyrec.data.named import ali_ccp, aliexpress, census, kuairand, movielens
 from polyrec.data.named.dataset import DataSet
 from polyrec.data.named.make import Made, make
 from polyrec.errors import ConfigError, unknown
 
-_ALL: dict[str, DataSet] = {one.DATASET.name: one.DATASET for one in (movielens,)}
+_ALL: dict[str, DataSet] = {
+    one.name: one
+    for one in (
+        movielens.DATASET,
+        ali_ccp.DATASET,
+        kuairand.PURE,
+        kuairand.SMALL,
+        aliexpress.DATASET,
+        census.DATASET,
+    )
+}
 
 
 def names() -> tuple[str, ...]:

@@ -11,9 +11,9 @@ from pathlib import Path
 import polars as pl
 
 from polyrec.data.named.dataset import Built, DataSet, RawFile, Sources
+from polyrec.data.named.draw import drawn
 from polyrec.data.named.lines import tables
 from polyrec.data.named.parts import Parts
-from polyrec.data.sources.tables import uniform
 from polyrec.errors import DataError
 from polyrec.progress import Progress
 from polyrec.schema import Feature, Keys, Schema, Task
@@ -55,7 +55,7 @@ def build(sources: Sources, parts: Parts) -> Built:
             if name == "test":
                 parts.add("test", kept)
                 continue
-            valid = pl.Series(uniform(kept["sample_id"], 0) < VALID)
+            valid = drawn(kept["sample_id"], VALID)
             parts.add("train", kept.filter(~valid))
             parts.add("valid", kept.filter(valid))
     data = {name: [f"{name}.parquet"] for name in ("train", "valid", "test")}
@@ -97,12 +97,10 @@ def _fields(block: pl.DataFrame, path: Path, key: str) -> pl.DataFrame:
             f"{path}: the features of {key} {broken[key][0]!r} are not field \\x02 id \\x03 value, parted by \\x01. "
             "Get it again as it was published."
         )
-    block = block.with_columns("\x01" + text)
+    block = block.with_columns(features="\x01" + text)
     marks = [pl.col("features").str.count_matches(f"\x01{name}\x02", literal=True).max().alias(name) for name in FIELDS]
     most = block.select(marks).row(0, named=True)
-    found = [
-        pl.col("features").str.extract(_pattern(name, last=(most[name] or 0) > 1)).alias(name) for name in FIELDS
-    ]
+    found = [pl.col("features").str.extract(_pattern(name, last=(most[name] or 0) > 1)).alias(name) for name in FIELDS]
     texts = block.select(pl.exclude("features"), *found)
     numbers = texts.with_columns(pl.col(name).cast(pl.Int64, strict=False) for name in FIELDS)
     for name in FIELDS:

@@ -6,9 +6,9 @@ from pathlib import Path
 import polars as pl
 
 from polyrec.data.named.dataset import Built, DataSet, RawFile, Sources
+from polyrec.data.named.draw import drawn
 from polyrec.data.named.lines import Kind, tables
 from polyrec.data.named.parts import Parts
-from polyrec.data.sources.tables import uniform
 from polyrec.errors import DataError
 from polyrec.progress import Progress
 from polyrec.schema import Feature, Keys, Schema, Task
@@ -21,8 +21,9 @@ _ITEM = tuple(f"item_{place}" for place in range(2, 49))
 _USER_CATEGORIES = tuple(f"user_{place}" for place in (*range(2, 9), 32, 33))
 _ITEM_CATEGORIES = tuple(f"item_{place}" for place in (19, 34, 35, 36, 40, 41, 42))
 _LABEL = "item_49"  # 0 seen, 1 clicked, 2 bought
-_USERS: dict[str, Kind] = {_PAGE: pl.String} | {
-    name: pl.Float64 if name in _USER_CATEGORIES else pl.Float32 for name in _USER
+_USERS: dict[str, Kind] = {
+    _PAGE: pl.String,
+    **{name: pl.Float64 if name in _USER_CATEGORIES else pl.Float32 for name in _USER},
 }
 _ITEMS: dict[str, Kind] = {
     _PAGE: pl.String,
@@ -54,7 +55,7 @@ def build(sources: Sources, parts: Parts) -> Built:
                 if name == "test":
                     parts.add("test", rows)
                     continue
-                valid = pl.Series(uniform(rows[_PAGE].hash(0), 0) < VALID)
+                valid = drawn(rows[_PAGE], VALID)
                 parts.add("train", rows.filter(~valid))
                 parts.add("valid", rows.filter(valid))
     return Built(schema(), {name: [f"{name}.parquet"] for name in ("train", "valid", "test")})

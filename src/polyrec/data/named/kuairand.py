@@ -22,7 +22,7 @@ _LOG: dict[str, Kind] = {
     "duration_ms": pl.Float64,
     "tab": pl.Int8,
     "is_rand": pl.Int8,
-    **{name: pl.Int8 for name in ("is_click", "long_view", *_OUTCOMES)},
+    **dict.fromkeys(("is_click", "long_view", *_OUTCOMES), pl.Int8),
 }
 _RANGES = tuple(f"{name}_range" for name in ("follow_user_num", "fans_user_num", "friend_user_num", "register_days"))
 _NUMBERS = ("follow_user_num", "fans_user_num", "friend_user_num", "register_days")
@@ -88,12 +88,12 @@ def _joined(rows: pl.DataFrame, users: pl.DataFrame, videos: pl.DataFrame, name:
 
 def _users(path: Path) -> pl.DataFrame:
     columns = ["user_id", *_USER_CATEGORIES, *_NUMBERS]
-    return _read(path, columns, {"user_id": pl.Int64, **{name: pl.Float64 for name in _NUMBERS}})
+    return _read(path, columns, {"user_id": pl.Int64, **dict.fromkeys(_NUMBERS, pl.Float64)})
 
 
 def _videos(path: Path) -> pl.DataFrame:
     columns = ["video_id", *_VIDEO, *_SIZES, "upload_dt", "tag"]
-    videos = _read(path, columns, {"video_id": pl.Int64, **{name: pl.Float64 for name in _SIZES}})
+    videos = _read(path, columns, {"video_id": pl.Int64, **dict.fromkeys(_SIZES, pl.Float64)})
     return videos.with_columns(
         pl.col("upload_dt").str.to_date("%Y-%m-%d", strict=False),
         pl.col("tag").str.split(",").list.eval(pl.element().str.strip_chars().cast(pl.Int32, strict=False)),
@@ -175,9 +175,7 @@ SMALL = DataSet(
             "1k",
             {_STANDARD[0]: "the first two weeks, 368 MB", _STANDARD[1]: "the later weeks, 481 MB"}
             | {"user_features": "1,000 users", "video_features_basic": "4,369,953 videos"},
-            RawFile(
-                "KuaiRand-1K.tar.gz", "the archive itself", optional=True, md5="6b0b9c8222d67fcd4c676218edca3f1f"
-            ),
+            RawFile("KuaiRand-1K.tar.gz", "the archive itself", optional=True, md5="6b0b9c8222d67fcd4c676218edca3f1f"),
         )
     ),
     scenarios="tabs 0, 1, 2, 4 and 6",
