@@ -3,7 +3,7 @@
 Nothing is fetched: `polyrec data` says where each is to be had and under which terms.
 """
 
-from polyrec.data.named import ali_ccp, aliexpress, census, kuairand, movielens
+from polyrec.data.named import ali_ccp, aliexpress, amazon, census, douban, hotel, journey, kuairand, movielens
 from polyrec.data.named.dataset import DataSet
 from polyrec.data.named.make import Made, make
 from polyrec.errors import ConfigError, unknown
@@ -17,6 +17,10 @@ _ALL: dict[str, DataSet] = {
         kuairand.SMALL,
         aliexpress.DATASET,
         census.DATASET,
+        journey.DATASET,
+        hotel.DATASET,
+        amazon.DATASET,
+        douban.DATASET,
     )
 }
 

@@ -55,7 +55,7 @@ def tables(
     names = list(columns)
     single = separator.encode() if len(separator) == 1 else _UNIT
     total, line = path.stat().st_size, 1
-    for place, (block, done) in enumerate(_blocks(path, size)):
+    for place, (block, done) in enumerate(blocks(path, size)):
         data = _plain(block, separator, encoding)
         if header and place == 0:
             first, _, data = data.partition(b"\n")
@@ -77,8 +77,12 @@ def _plain(block: bytes, separator: str, encoding: str) -> bytes:
     return data if len(separator) == 1 else data.replace(separator.encode(), _UNIT)
 
 
-def _blocks(path: Path, size: int) -> Iterator[tuple[bytes, int]]:
-    """Whole lines, each block with the bytes of the file read so far."""
+def blocks(path: Path, size: int = BLOCK) -> Iterator[tuple[bytes, int]]:
+    """Whole lines, each block with the bytes of the file read so far.
+
+    Raises:
+        DataError: the file is cut off or cannot be read.
+    """
     with path.open("rb") as raw:
         handle: io.BufferedIOBase = gzip.GzipFile(fileobj=raw) if path.suffix == ".gz" else raw
         held = b""

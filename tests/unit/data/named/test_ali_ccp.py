@@ -114,9 +114,17 @@ def test_of_a_field_given_twice_the_last_counts_and_the_users_stands_before_the_
 @pytest.mark.parametrize(
     ("file", "line", "words"),
     [
-        ("sample_skeleton_train.csv", "1,0,0,nobody,1,301\x021\x031.0", r"key 'nobody', which the common features lack"),
+        (
+            "sample_skeleton_train.csv",
+            "1,0,0,nobody,1,301\x021\x031.0",
+            r"key 'nobody', which the common features lack",
+        ),
         ("sample_skeleton_train.csv", "1,0,0,train00000000", r"line 4001: 4 fields where 6 are expected"),
-        ("sample_skeleton_train.csv", "1,x,0,train00000000,1,301\x021\x031.0", r"line 4001: click = 'x' is not a whole"),
+        (
+            "sample_skeleton_train.csv",
+            "1,x,0,train00000000,1,301\x021\x031.0",
+            r"line 4001: click = 'x' is not a whole",
+        ),
         ("sample_skeleton_train.csv", "1,0,0,train00000000,1,301\x021", r"sample_id 1 are not field .*x02 id"),
         ("sample_skeleton_test.csv", "1,0,0,test00000000,1,301\x02a\x031.0", r"field 301 of sample_id 1 is 'a'"),
         ("common_features_test.csv", "test00000000,1,101\x021\x031.0", r"has the key 'test00000000' more than once"),
