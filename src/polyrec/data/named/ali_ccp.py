@@ -64,12 +64,9 @@ def build(sources: Sources, parts: Parts) -> Built:
 
 
 def _users(path: Path, progress: Progress | None) -> pl.DataFrame:
-    """One row a key: the fields that are the user's."""
+    """One row a key: the fields that are the user's; of a key given twice, the last."""
     users = pl.concat(_fields(block, path, "key") for block in tables(path, _COMMON, progress=progress))
-    twice = users.filter(pl.col("key").is_duplicated())
-    if not twice.is_empty():
-        raise DataError(f"{path} has the key {twice['key'][0]!r} more than once. Get it again as it was published.")
-    return users.drop("count")
+    return users.unique("key", keep="last").drop("count")  # as the dictionaries of AITM's code
 
 
 def _rows(path: Path, users: pl.DataFrame, progress: Progress | None) -> Iterator[pl.DataFrame]:

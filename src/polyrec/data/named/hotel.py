@@ -32,8 +32,8 @@ def schema() -> Schema:
 
 def build(sources: Sources, parts: Parts) -> Built:
     """Bookings of a known segment, in the file's order."""
-    parquet = sources.files.get("bookings.parquet")
-    rows = _prepared(parquet) if parquet is not None else _published(sources["hotel_bookings.csv"])
+    path = next(sources[file.name] for file in DATASET.files if file.name in sources.files)
+    rows = _prepared(path) if path.suffix == ".parquet" else _published(path)
     known = rows.filter(pl.col("market_segment") != "Undefined")
     place = pl.col("hotel").str.head(4) + "/" + pl.col("market_segment")
     columns = ("booking_date", "place", *_CATEGORIES, *_NUMBERS, *_OUTCOMES)
@@ -54,25 +54,25 @@ def _prepared(path: Path) -> pl.DataFrame:
 
 def _published(path: Path) -> pl.DataFrame:
     """The publisher's columns as ours: the day of booking is the day of arrival less the lead time."""
+    whole = ("agent", "company", *(name for name in _NUMBERS if name != "adr"), *_RAW)
+    kept = pl.col("is_canceled") == 0
     try:
         rows = pl.read_csv(path, infer_schema=False, null_values=["NULL", "NA", ""])
         _there(path, rows, ("hotel", "market_segment", *_CATEGORIES, *_NUMBERS, *_RAW))
         rows = rows.with_columns(pl.col(pl.String).str.strip_chars())
-        whole = ("agent", "company", *(name for name in _NUMBERS if name != "adr"), *_RAW)
         rows = rows.with_columns(
             *[pl.col(name).cast(pl.Float64).cast(pl.Int64) for name in whole if name != "arrival_date_month"],
             pl.col("adr").cast(pl.Float64),
         )
         day = pl.concat_str(_ARRIVAL, separator=" ").str.to_date("%Y %B %d")
+        return rows.with_columns(
+            booking_date=day - pl.duration(days="lead_time"),
+            kept=kept.cast(pl.Int8),
+            parking=(kept & (pl.col("required_car_parking_spaces") > 0)).cast(pl.Int8),
+            special_request=(pl.col("total_of_special_requests") > 0).cast(pl.Int8),
+        )
     except pl.exceptions.PolarsError as reason:
         raise DataError(f"{path} cannot be read: {reason}. Give the file as it was published.") from reason
-    kept = pl.col("is_canceled") == 0
-    return rows.with_columns(
-        booking_date=day - pl.duration(days="lead_time"),
-        kept=kept.cast(pl.Int8),
-        parking=(kept & (pl.col("required_car_parking_spaces") > 0)).cast(pl.Int8),
-        special_request=(pl.col("total_of_special_requests") > 0).cast(pl.Int8),
-    )
 
 
 def _there(path: Path, rows: pl.DataFrame, names: tuple[str, ...]) -> None:
@@ -84,11 +84,13 @@ def _there(path: Path, rows: pl.DataFrame, names: tuple[str, ...]) -> None:
 DATASET = DataSet(
     name="hotel-bookings",
     title="Hotel booking demand",
-    where="https://doi.org/10.1016/j.dib.2018.11.126; as one file hotel_bookings.csv in TidyTuesday, 2020-02-11",
+    where="https://doi.org/10.1016/j.dib.2018.11.126; as one file hotel_bookings.csv on Kaggle "
+    "(jessemostipak/hotel-booking-demand) or hotels.csv in TidyTuesday, 2020-02-11",
     terms="CC BY 4.0, with citation (Antonio, de Almeida, Nunes 2019)",
     files=(
         RawFile("bookings.parquet", "the log, prepared", either="log"),
         RawFile("hotel_bookings.csv", "119,390 bookings, 32 columns", either="log"),
+        RawFile("hotels.csv", "the same", either="log"),
     ),
     scenarios="hotel and market segment, thirteen",
     labels="kept (not cancelled); parking after it",

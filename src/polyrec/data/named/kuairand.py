@@ -8,6 +8,7 @@ import polars as pl
 
 from polyrec.data.named.dataset import Built, DataSet, RawFile, Sources
 from polyrec.data.named.lines import Kind, tables
+from polyrec.data.named.match import matched
 from polyrec.data.named.parts import Parts
 from polyrec.errors import DataError
 from polyrec.schema import Feature, Keys, Schema, Task
@@ -55,13 +56,17 @@ def build(sources: Sources, parts: Parts, *, ending: str, logs: tuple[str, ...],
     """Rows of the tabs, with their users and videos; the files of whole-period statistics are not opened."""
     users = _users(sources[f"user_features_{ending}.csv"])
     videos = _videos(sources[f"video_features_basic_{ending}.csv"])
-    elsewhere = 0
+    elsewhere = bare = 0
     for name in logs:
-        for rows in tables(sources[f"{name}_{ending}.csv"], _LOG, header=True, progress=sources.progress):
-            kept = rows.filter(pl.col("tab").is_in(tabs))
-            elsewhere += rows.height - kept.height
-            parts.add("log", _joined(kept, users, videos, name))
+        path = sources[f"{name}_{ending}.csv"]
+        for rows in tables(path, _LOG, header=True, progress=sources.progress):
+            here = rows.filter(pl.col("tab").is_in(tabs))
+            kept = matched(matched(here, "user_id", users, path), "video_id", videos, path)
+            elsewhere += len(rows) - len(here)
+            bare += len(here) - len(kept)
+            parts.add("log", _joined(kept, users, videos))
     notes = [f"{elsewhere:,} rows of other tabs are left out"] if elsewhere else []
+    notes += [f"{bare:,} rows are left out: their user or video has no features"] if bare else []
     notes += [
         f"{path.name} is there and was not read: it is averaged over the whole month, test rows included"
         for path in sorted(sources.folder.rglob("video_features_statistic_*"))
@@ -70,14 +75,7 @@ def build(sources: Sources, parts: Parts, *, ending: str, logs: tuple[str, ...],
     return Built(schema(tabs), {"log": ["log.parquet"], "split": split}, tuple(notes))
 
 
-def _joined(rows: pl.DataFrame, users: pl.DataFrame, videos: pl.DataFrame, name: str) -> pl.DataFrame:
-    for side, key in ((users, "user_id"), (videos, "video_id")):
-        lost = rows.filter(~pl.col(key).is_in(side[key].implode()))
-        if not lost.is_empty():
-            raise DataError(
-                f"{name}: {key} {lost[key][0]} has no features. The files are not of one version of KuaiRand: "
-                "give those of one archive."
-            )
+def _joined(rows: pl.DataFrame, users: pl.DataFrame, videos: pl.DataFrame) -> pl.DataFrame:
     rows = rows.join(users, on="user_id", how="left", maintain_order="left")
     rows = rows.join(videos, on="video_id", how="left", maintain_order="left")
     day = pl.col("date").cast(pl.String).str.to_date("%Y%m%d")

@@ -101,11 +101,12 @@ def test_inspection_takes_the_three_files(raw, build, taken):
     assert {row[0] for row in done.rows("train").select("301").rows()} == {9351665, 9351666, 9351667}
 
 
-def test_of_a_field_given_twice_the_last_counts_and_the_users_stands_before_the_rows_own(raw, build):
+def test_of_a_field_or_key_given_twice_the_last_counts_and_the_users_stands_before_the_rows_own(raw, build):
     own = features([("205", 1), ("205", 2), ("101", 5), ("301", 9351665)])
     with (raw / "sample_skeleton_test.csv").open("a") as file:
         file.write(f"7777,1,1,extra,4,{own}\n")
     with (raw / "common_features_test.csv").open("a") as file:
+        file.write(f"extra,1,{features([('101', 8)])}\n")
         file.write(f"extra,1,{features([('101', 6), ('101', 7)])}\n")
     row = build("ali-ccp", raw).rows("test").filter(pl.col("sample_id") == 7777).row(0, named=True)
     assert (row["205"], row["101"], row["click"], row["conversion"]) == (2, 7, 1, 1)
@@ -127,7 +128,6 @@ def test_of_a_field_given_twice_the_last_counts_and_the_users_stands_before_the_
         ),
         ("sample_skeleton_train.csv", "1,0,0,train00000000,1,301\x021", r"sample_id 1 are not field .*x02 id"),
         ("sample_skeleton_test.csv", "1,0,0,test00000000,1,301\x02a\x031.0", r"field 301 of sample_id 1 is 'a'"),
-        ("common_features_test.csv", "test00000000,1,101\x021\x031.0", r"has the key 'test00000000' more than once"),
     ],
 )
 def test_a_bad_line_is_named_and_nothing_is_written(raw, build, tmp_path, file, line, words):

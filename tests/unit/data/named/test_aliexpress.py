@@ -109,15 +109,23 @@ def test_a_bad_value_is_named(raw, build, side, place, value, words):
         build("aliexpress", raw)
 
 
-def test_a_page_without_its_user_or_with_two_is_refused(raw, build):
+def test_pages_without_their_user_are_refused_when_they_are_many(raw, build):
     path = raw / "fr" / "fr_user_test.csv"
     lines = path.read_text().splitlines()
-    path.write_text("\n".join(lines[1:]) + "\n")
-    with pytest.raises(DataError, match=r"page '.*' is not in the user's file"):
+    path.write_text("\n".join(lines[3:]) + "\n")
+    with pytest.raises(DataError, match=r"fr_item_test.csv: search_id '.*', and .* have no partner"):
         build("aliexpress", raw)
+
+
+def test_a_page_given_twice_alike_is_one_and_otherwise_refused(raw, build):
+    path = raw / "fr" / "fr_user_test.csv"
+    lines = path.read_text().splitlines()
+    expected = build("aliexpress", raw).rows("test")
     path.write_text("\n".join([*lines, lines[0]]) + "\n")
+    assert build("aliexpress", raw, "twice").rows("test").equals(expected)
+    path.write_text("\n".join([*lines, lines[0][:-3] + "99.0"]) + "\n")
     with pytest.raises(DataError, match=r"has the page '.*' more than once"):
-        build("aliexpress", raw)
+        build("aliexpress", raw, "another")
 
 
 def test_all_missing_files_are_named_at_once(raw, build):

@@ -105,8 +105,9 @@ def bookings(path: Path, rows: int = 300) -> list[dict]:
     return meant
 
 
-def test_the_published_hotel_file_means_the_same(tmp_path, build, taken):
-    meant = bookings(tmp_path / "hotel_bookings.csv")
+@pytest.mark.parametrize("name", ["hotel_bookings.csv", "hotels.csv"])
+def test_the_published_hotel_file_means_the_same(tmp_path, build, name):
+    meant = bookings(tmp_path / name)
     done = build("hotel-bookings", tmp_path)
     assert done.rows().select(list(meant[0])).rows(named=True) == meant
     assert done.made.notes == (f"{300 - len(meant)} rows of the segment 'Undefined' are left out",)
@@ -123,4 +124,7 @@ def test_a_hotel_file_with_a_column_less_or_a_bad_number_is_refused(tmp_path, bu
         build("hotel-bookings", tmp_path)
     path.write_text(text.replace("75.5", "cheap", 1))
     with pytest.raises(DataError, match=r"hotel_bookings.csv cannot be read.*cheap"):
+        build("hotel-bookings", tmp_path)
+    path.write_text(text.replace("August", "Augustus").replace("July", "Julius").replace("January", "Januarius"))
+    with pytest.raises(DataError, match=r"hotel_bookings.csv cannot be read"):
         build("hotel-bookings", tmp_path)

@@ -173,8 +173,20 @@ def test_features_of_another_version_are_refused(tmp_path, build):
     data = write(tmp_path / "raw", "pure")
     lines = (data / "user_features_pure.csv").read_text().splitlines()
     (data / "user_features_pure.csv").write_text("\n".join(lines[:20]) + "\n")
-    with pytest.raises(DataError, match=r"user_id \d+ has no features.*one archive"):
+    with pytest.raises(DataError, match=r"user_id \d+, and .* have no partner.*one download"):
         build("kuairand-pure", tmp_path / "raw")
+
+
+def test_a_rare_video_without_features_is_left_out_and_counted(tmp_path, build):
+    data = write(tmp_path / "raw", "pure")
+    log = data / "log_random_4_22_to_5_08_pure.csv"
+    first = log.read_text().splitlines()[1].split(",")
+    first[LOG.index("video_id")], first[LOG.index("tab")] = "999999", "1"
+    with log.open("a") as file:
+        file.write(",".join(first) + "\n")
+    done = build("kuairand-pure", tmp_path / "raw")
+    assert "1 rows are left out: their user or video has no features" in done.made.notes
+    assert 999999 not in done.rows()["video_id"]
 
 
 def test_a_missing_column_and_a_missing_file_are_named(tmp_path, build):
