@@ -9,6 +9,7 @@ import typer
 from polyrec.cli import (
     adapt,
     compare,
+    data,
     demo,
     evaluate,
     export,
@@ -45,6 +46,7 @@ for command in (
     serve,
     recipes,
     simulate,
+    data,
 ):
     app.command(command.__name__.rpartition(".")[2], help=command.HELP, short_help=command.HELP.partition("\n")[0])(
         command.run if command is serve else stoppable(command.run)  # a server stops in its own way
