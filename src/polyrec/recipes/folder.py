@@ -41,6 +41,11 @@ class RunFolder:
         return self.path / "report.json"
 
     @property
+    def validation(self) -> Path:
+        """How good the kept weights are on the validation rows: higher is better."""
+        return self.path / "validation.json"
+
+    @property
     def page(self) -> Path:
         """The report as a page."""
         return self.path / "report.html"
