@@ -4,7 +4,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from polyrec.atomic import write_text
 from polyrec.bench.process import Ended
@@ -71,12 +71,12 @@ class Cell:
         if ended.error:
             return {**told, "status": "failed", "error": ended.error}
         folder = self.folder(out)
-        validation = _read(folder.validation)
+        validation = folder.validated()
         facts = {key: validation[key] for key in ("parameters", "seconds", "rows_per_second", "steps", "best_step")}
         told |= {"status": "done", "score": validation["score"], **facts, "cpu_seconds": ended.cpu_seconds}
         if self.kind == "trial":
             return told
-        report = _read(folder.report)
+        report = json.loads(folder.report.read_text(encoding="utf-8"))
         return {**told, "parameters": report["run"]["parameters"], "metrics": report["cells"]}
 
 
@@ -85,20 +85,16 @@ def fingerprint(run: RunConfig) -> str:
 
     A line of results with another one is of another training, and does not count.
     """
-    text = to_toml(resolve(run).to_dict())
-    for path in (run.data.schema, *run.data.log, *run.data.train, *run.data.valid, *run.data.test):
-        found = sorted(Path(path).parent.glob(Path(path).name))
-        text += "".join(f"\n{one.name} {one.stat().st_size}" for one in found)
+    options = resolve(run).to_dict()
+    data = options["data"]
+    for key in ("schema", "log", "train", "valid", "test"):
+        paths = [data[key]] if key == "schema" else data.get(key, [])
+        found = sorted(one for path in paths for one in Path(path).parent.glob(Path(path).name))
+        data[key] = [f"{one.name} {one.stat().st_size}" for one in found]  # wherever the folder lies
+    text = to_toml(options)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def same(line: Line | None, run: RunConfig) -> bool:
     """Whether the line is of this very training, and it went well."""
     return line is not None and line["status"] == "done" and line["run"] == fingerprint(run)
-
-
-
-
-def _read(path: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return found

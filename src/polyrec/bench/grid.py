@@ -1,11 +1,11 @@
 """Runs a suite, cell after cell, and goes on where it was stopped."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from polyrec.bench.cell import TRIAL_SEED, Cell, same
-from polyrec.bench.process import Ended, train_apart
+from polyrec.bench.process import train_apart
 from polyrec.bench.results import Line, Results
 from polyrec.bench.search import Tried, best, propose
 from polyrec.bench.space import Settings, applied
@@ -26,7 +26,7 @@ class Grid:
     suite: Suite
     out: Path
     rows: Path
-    log: Log = field(default=lambda text: None)
+    log: Log | None = None
 
     @property
     def results(self) -> Results:
@@ -45,9 +45,13 @@ class Grid:
         """
         problems = []
         for data in self.suite.data:
-            rows = self.data(data)
-            if data.simulate is None:
-                problems += _missing(data.name, rows)
+            try:
+                rows = self.data(data)
+                if data.simulate is None:
+                    _read_all(rows)
+            except PolyrecError as reason:
+                problems.append(f"data {data.name}: {reason}")
+                continue
             for one in self.suite.all:
                 try:
                     resolve(self.suite.run(data, rows, one, 0))
@@ -64,6 +68,21 @@ class Grid:
                 yield from (Cell(data.name, one.name, "trial", number) for number in range(trials))
                 yield from (Cell(data.name, one.name, "seed", seed) for seed in self.suite.seeds)
 
+    def plan(self) -> str:
+        """Every cell, whether it is finished, and its command, without training anything.
+
+        Raises:
+            ConfigError: see `check`.
+        """
+        self.check()
+        results, lines, done = self.results, [], 0
+        for cell in self.cells():
+            line = results.get(cell.key)
+            finished = line is not None and line["status"] == "done"
+            done += finished
+            lines.append(f"{'done' if finished else 'to do':<6} {cell.command}")
+        return "\n".join([*lines, f"{len(lines)} cells, {done} done, {len(lines) - done} to do"])
+
     def run(self) -> Results:
         """Train every cell that is not finished.
 
@@ -79,18 +98,23 @@ class Grid:
                     self._once(results, Cell(data.name, one.name, "seed", seed), data, one, seed, settings)
         return results
 
+    def _tell(self, text: str) -> None:
+        if self.log is not None:
+            self.log(text)
+
     def _make(self, data: DataSet) -> None:
         place = self.out / "data" / data.name
         if data.simulate is not None and not place.exists():
             world = data.simulate
-            self.log(f"{data.name}: simulating {world.rows:,} rows of {world.preset!r}")
+            self._tell(f"{data.name}: simulating {world.rows:,} rows of {world.preset!r}")
             simulate(place, world.rows, world.scenarios, world.days, world.seed, world.preset)
 
     def _tuned(self, results: Results, data: DataSet, one: Contender) -> Settings:
         """The settings that were best on validation rows; the run file's own where there is nothing to choose from."""
         if self.suite.trials < 2:
             return {}
-        space, tried = self.suite.space_of(one), []
+        space = self.suite.space_of(one)
+        tried: list[Tried] = []
         for number in range(self.suite.trials):
             settings = propose(space, tried, self.suite.sampler)
             cell = Cell(data.name, one.name, "trial", number)
@@ -99,9 +123,7 @@ class Grid:
         found = best(tried)
         return found.settings if found is not None else {}
 
-    def _once(
-        self, results: Results, cell: Cell, data: DataSet, one: Contender, seed: int, settings: Settings
-    ) -> Line:
+    def _once(self, results: Results, cell: Cell, data: DataSet, one: Contender, seed: int, settings: Settings) -> Line:
         """The cell's line, trained unless it is there."""
         run = applied(self.suite.run(data, self.data(data), one, seed), settings)
         line = results.get(cell.key)
@@ -114,19 +136,15 @@ class Grid:
             raise KeyboardInterrupt(f"{cell.key} was under way; give the same command again to go on") from None
         line = cell.line(self.out, run, settings, ended)
         results.add(line)
-        self.log(_words(line))
+        self._tell(_words(line))
         return line
 
 
-def _missing(name: str, rows: DataConfig) -> list[str]:
-    try:
-        Schema.load(rows.schema)
-        for paths in (rows.log, rows.train, rows.valid, rows.test):
-            if paths:
-                expand(paths)
-    except (PolyrecError, OSError) as reason:
-        return [f"data {name}: {reason}"]
-    return []
+def _read_all(rows: DataConfig) -> None:
+    Schema.load(rows.schema)
+    for paths in (rows.log, rows.train, rows.valid, rows.test):
+        if paths:
+            expand(paths)
 
 
 def _words(line: Line) -> str:

@@ -31,7 +31,9 @@ class Range:
 
     def draw(self, rng: np.random.Generator) -> float | int:
         """A number within, to four digits."""
-        value = np.exp(rng.uniform(np.log(self.low), np.log(self.high))) if self.log else rng.uniform(self.low, self.high)
+        value = (
+            np.exp(rng.uniform(np.log(self.low), np.log(self.high))) if self.log else rng.uniform(self.low, self.high)
+        )
         return round(value) if self.whole else float(f"{value:.4g}")
 
 

@@ -1,7 +1,7 @@
 """suite.toml: which recipes on which data with which seeds, and how all of them are tuned."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -32,34 +32,29 @@ class WorldConfig:
 
 @dataclass(frozen=True, slots=True)
 class DataSet:
-    """One data set: files, or a world to be simulated, and what every recipe on it is given."""
+    """One data set, given by a run file or simulated, and what every recipe on it is given."""
 
     __pydantic_config__ = STRICT
     name: str
-    schema: str | None = None
-    log: tuple[str, ...] = ()
-    train: tuple[str, ...] = ()
-    valid: tuple[str, ...] = ()
-    test: tuple[str, ...] = ()
-    split: Split | None = None
+    run: str | None = None  # a run file, such as `polyrec data` writes: its [data] is taken
     simulate: WorldConfig | None = None
+    split: Split | None = None  # of a simulated world
     model: dict[str, Any] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)  # over the suite's
     transfer: dict[str, Any] = field(default_factory=dict)  # for recipes with a target scenario
 
     def __post_init__(self) -> None:
         _check_name(self.name, "data")
-        if (self.simulate is None) == (self.schema is None):
-            raise ConfigError(f"data {self.name!r} needs either schema = ... with its files, or simulate = {{ ... }}.")
-        if self.simulate is not None and (self.log or self.train):
-            raise ConfigError(f"data {self.name!r} is simulated: remove log and train.")
+        if (self.simulate is None) == (self.run is None):
+            raise ConfigError(f"data {self.name!r} needs either run = a run file, or simulate = {{ preset = ... }}.")
+        if self.run is not None and self.split is not None:
+            raise ConfigError(f"data {self.name!r}: the split is {self.run}'s. Write it there.")
 
     def config(self, folder: Path) -> DataConfig:
-        """Where the rows are, as a run file says it; `folder` is where paths begin."""
-        if self.simulate is not None:
-            return DataConfig(str(folder / "schema.toml"), log=(str(folder / "log.parquet"),), split=self.split)
-        paths = {key: tuple(str(folder / one) for one in getattr(self, key)) for key in ("log", "train", "valid", "test")}
-        return DataConfig(str(folder / str(self.schema)), split=self.split, **paths)
+        """Where the rows are; `folder` holds the simulated world, or is where the run file's path begins."""
+        if self.run is not None:
+            return RunConfig.load(folder / self.run).data
+        return DataConfig(str(folder / "schema.toml"), log=(str(folder / "log.parquet"),), split=self.split)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +110,18 @@ class Suite:
         names = [name for one in self.recipes for name in (registry.names() if one == EVERY else (one,))]
         found = [*(Contender(name, name) for name in dict.fromkeys(names)), *self.contenders]
         return tuple(sorted(found, key=lambda one: one.name != self.baseline))
+
+    def only(self, names: Sequence[str]) -> "Suite":
+        """The suite on some of its data sets.
+
+        Raises:
+            ConfigError: a name that it does not have.
+        """
+        known = [one.name for one in self.data]
+        for name in names:
+            if name not in known:
+                raise ConfigError("--only: " + unknown("data", name, known, f"in suite {self.name}"))
+        return replace(self, data=tuple(one for one in self.data if not names or one.name in names))
 
     def space_of(self, contender: Contender) -> Space:
         """What is searched for it."""

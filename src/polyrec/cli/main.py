@@ -8,6 +8,7 @@ import typer
 
 from polyrec.cli import (
     adapt,
+    bench,
     compare,
     demo,
     evaluate,
@@ -20,6 +21,7 @@ from polyrec.cli import (
     retrieve,
     serve,
     simulate,
+    tune,
 )
 from polyrec.cli.stopping import stoppable
 
@@ -41,6 +43,8 @@ for command in (
     index,
     retrieve,
     compare,
+    tune,
+    bench,
     export,
     serve,
     recipes,

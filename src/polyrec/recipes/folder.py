@@ -142,6 +142,11 @@ class RunFolder:
                 "Put the schema and the files back as they were, or start anew in another folder."
             )
 
+    def validated(self) -> dict[str, Any]:
+        """What validation.json says."""
+        found: dict[str, Any] = json.loads(self.validation.read_text(encoding="utf-8"))
+        return found
+
     def finished(self) -> "RunFolder":
         """The folder, once its run is known to be finished.
 
