@@ -156,7 +156,7 @@ class RunConfig:
         path = Path(path)
         values = read_toml(path)
         for key, value in (settings or {}).items():
-            _set(values, key, value)
+            set_option(values, key, value)
         return parse(cls, values, str(path)).rooted(path.resolve().parent)
 
     def rooted(self, folder: Path) -> "RunConfig":
@@ -192,7 +192,8 @@ def read_setting(text: str) -> tuple[str, Any]:
         return key.strip(), value
 
 
-def _set(values: dict[str, Any], key: str, value: Any) -> None:
+def set_option(values: dict[str, Any], key: str, value: Any) -> None:
+    """Set `a.b` in nested tables, making those that are missing."""
     *path, last = key.split(".")
     at = values
     for part in path:

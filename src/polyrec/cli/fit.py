@@ -18,6 +18,7 @@ def run(
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
     device: Annotated[str | None, typer.Option("--device", help="cpu or cuda.")] = None,
     seed: Annotated[int | None, typer.Option("--seed", help="Of weights and shuffling.")] = None,
+    only_validate: Annotated[bool, typer.Option("--only-validate", help="Score no test row; for searches.")] = False,
 ) -> None:
     """Train, judge, and keep the model."""
     from polyrec.cli.files import log, show
@@ -32,6 +33,9 @@ def run(
     config = RunConfig.load(file, given)
     folder = out or Path("runs") / config.recipe
     with bars() as progress:
-        finished = fit(config, folder, resume=resume, log=log, progress=progress)
+        finished = fit(config, folder, resume=resume, log=log, progress=progress, only_validate=only_validate)
+    if only_validate:
+        show(finished.validation.read_text(encoding="utf-8").rstrip())
+        return
     show(Report.load(finished.report).table())
     log(f"report: {finished.page}\nbundle: {finished.bundle}")

@@ -8,6 +8,7 @@ import typer
 
 from polyrec.cli import (
     adapt,
+    bench,
     compare,
     data,
     demo,
@@ -21,6 +22,7 @@ from polyrec.cli import (
     retrieve,
     serve,
     simulate,
+    tune,
 )
 from polyrec.cli.stopping import stoppable
 
@@ -42,6 +44,8 @@ for command in (
     index,
     retrieve,
     compare,
+    tune,
+    bench,
     export,
     serve,
     recipes,

@@ -1,11 +1,13 @@
 """One run from its run file to a folder with a report and a bundle."""
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from polyrec.atomic import write_text
 from polyrec.config import RunConfig
 from polyrec.progress import Progress
 from polyrec.recipes.assemble import Assembly, assemble, plan_of, resolve, training_of
@@ -30,6 +32,7 @@ def fit(
     log: Log | None = None,
     progress: Progress | None = None,
     prepared: Prepared | None = None,
+    only_validate: bool = False,
 ) -> RunFolder:
     """Train the run's recipe and leave report, page, test scores and bundle in `out`.
 
@@ -40,6 +43,7 @@ def fit(
         log: told of each validation, a line at a time.
         progress: told how many rows are read and scored, before and after training.
         prepared: rows prepared already, for several recipes on the same data.
+        only_validate: stop after training and leave validation.json: no test row is scored. For searches.
 
     Raises:
         PolyrecError: bad input, told in words; nothing finished is left behind then.
@@ -56,7 +60,7 @@ def fit(
     folder = RunFolder(Path(out))
     whole = resolve(run)
     folder.check(whole, resume)
-    if folder.report.exists():
+    if folder.report.exists() or (only_validate and folder.validation.exists()):
         return folder
     known = prepared is not None  # and told by who prepared it
     # Bad rows and options are refused before anything is written.
@@ -85,8 +89,18 @@ def fit(
             kept, endings = transfer.endings(recipe, results)
             extra = {"transfer": transfer.told(endings, kept)}
         run_facts = {**_told([one.history for one in results.values()]), "seed": training.seed}
+        _validated(folder, results[kept], run_facts)
+        if only_validate:
+            return folder
         keep(folder, judged, assemblies[kept], run_facts, progress, extra)
     return folder
+
+
+def _validated(folder: RunFolder, result: Result, run: Mapping[str, Any]) -> None:
+    """What the weights that were kept are worth on the validation rows."""
+    sizes = sum(one.numel() for one in result.parts.model.parameters())
+    told = {"score": result.history.best_score, **run, "parameters": sizes}
+    write_text(folder.validation, json.dumps(told, allow_nan=False, indent=1) + "\n")
 
 
 def _warn(warnings: Sequence[str], folder: RunFolder, log: Log | None) -> None:

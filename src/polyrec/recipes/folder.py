@@ -41,6 +41,11 @@ class RunFolder:
         return self.path / "report.json"
 
     @property
+    def validation(self) -> Path:
+        """How good the kept weights are on the validation rows: higher is better."""
+        return self.path / "validation.json"
+
+    @property
     def page(self) -> Path:
         """The report as a page."""
         return self.path / "report.html"
@@ -136,6 +141,11 @@ class RunFolder:
                 f"--out {self.path} was started on other data: {', '.join(changed)} changed since. "
                 "Put the schema and the files back as they were, or start anew in another folder."
             )
+
+    def validated(self) -> dict[str, Any]:
+        """What validation.json says."""
+        found: dict[str, Any] = json.loads(self.validation.read_text(encoding="utf-8"))
+        return found
 
     def finished(self) -> "RunFolder":
         """The folder, once its run is known to be finished.

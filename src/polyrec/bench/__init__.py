@@ -1,0 +1,1 @@
+"""Suites of data × recipe × seed, tuned alike, run to the end, and told as a leaderboard."""

@@ -1,0 +1,154 @@
+"""Runs a suite, cell after cell, and goes on where it was stopped."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from polyrec.bench.cell import TRIAL_SEED, Cell, same
+from polyrec.bench.process import train_apart
+from polyrec.bench.results import Line, Results
+from polyrec.bench.search import Tried, best, propose
+from polyrec.bench.space import Settings, applied
+from polyrec.bench.suite import Contender, DataSet, Suite
+from polyrec.config import DataConfig
+from polyrec.data.files import expand
+from polyrec.data.simulate import simulate
+from polyrec.errors import ConfigError, PolyrecError, together
+from polyrec.recipes.assemble import resolve
+from polyrec.schema import Schema
+from polyrec.training.progress import Log
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A suite with the folder that holds its results, and the one that holds its data."""
+
+    suite: Suite
+    out: Path
+    rows: Path
+    log: Log | None = None
+
+    @property
+    def results(self) -> Results:
+        """What has been finished so far."""
+        return Results(self.out / "results.jsonl")
+
+    def data(self, one: DataSet) -> DataConfig:
+        """Where a data set's rows are, or will be."""
+        return one.config((self.out / "data" / one.name if one.simulate else self.rows).resolve())
+
+    def check(self) -> None:
+        """Refuse, before anything is trained, what cannot run: options that are unknown, files that are not there.
+
+        Raises:
+            ConfigError: every problem at once.
+        """
+        problems = []
+        for data in self.suite.data:
+            try:
+                rows = self.data(data)
+                if data.simulate is None:
+                    _read_all(rows)
+            except PolyrecError as reason:
+                problems.append(f"data {data.name}: {reason}")
+                continue
+            for one in self.suite.all:
+                try:
+                    resolve(self.suite.run(data, rows, one, 0))
+                except PolyrecError as reason:
+                    problems.append(f"{one.name} on {data.name}: {reason}")
+        if problems:
+            raise ConfigError(together(list(dict.fromkeys(problems)), f"suite {self.suite.name} cannot run"))
+
+    def cells(self) -> Iterator[Cell]:
+        """Every cell in the order in which they run."""
+        for data in self.suite.data:
+            for one in self.suite.all:
+                trials = self.suite.trials if self.suite.trials > 1 else 0
+                yield from (Cell(data.name, one.name, "trial", number) for number in range(trials))
+                yield from (Cell(data.name, one.name, "seed", seed) for seed in self.suite.seeds)
+
+    def plan(self) -> str:
+        """Every cell, whether it is finished, and its command, without training anything.
+
+        Raises:
+            ConfigError: see `check`.
+        """
+        self.check()
+        results, lines, done = self.results, [], 0
+        for cell in self.cells():
+            line = results.get(cell.key)
+            finished = line is not None and line["status"] == "done"
+            done += finished
+            lines.append(f"{'done' if finished else 'to do':<6} {cell.command}")
+        return "\n".join([*lines, f"{len(lines)} cells, {done} done, {len(lines) - done} to do"])
+
+    def run(self) -> Results:
+        """Train every cell that is not finished.
+
+        A cell that fails is told of and left; the next call tries it again.
+        """
+        self.check()
+        results = self.results
+        for data in self.suite.data:
+            self._make(data)
+            for one in self.suite.all:
+                settings = self._tuned(results, data, one)
+                for seed in self.suite.seeds:
+                    self._once(results, Cell(data.name, one.name, "seed", seed), data, one, seed, settings)
+        return results
+
+    def _tell(self, text: str) -> None:
+        if self.log is not None:
+            self.log(text)
+
+    def _make(self, data: DataSet) -> None:
+        place = self.out / "data" / data.name
+        if data.simulate is not None and not place.exists():
+            world = data.simulate
+            self._tell(f"{data.name}: simulating {world.rows:,} rows of {world.preset!r}")
+            simulate(place, world.rows, world.scenarios, world.days, world.seed, world.preset)
+
+    def _tuned(self, results: Results, data: DataSet, one: Contender) -> Settings:
+        """The settings that were best on validation rows; the run file's own where there is nothing to choose from."""
+        if self.suite.trials < 2:
+            return {}
+        space = self.suite.space_of(one)
+        tried: list[Tried] = []
+        for number in range(self.suite.trials):
+            settings = propose(space, tried, self.suite.sampler)
+            cell = Cell(data.name, one.name, "trial", number)
+            line = self._once(results, cell, data, one, TRIAL_SEED, settings)
+            tried.append(Tried(settings, line.get("score")))
+        found = best(tried)
+        return found.settings if found is not None else {}
+
+    def _once(self, results: Results, cell: Cell, data: DataSet, one: Contender, seed: int, settings: Settings) -> Line:
+        """The cell's line, trained unless it is there."""
+        run = applied(self.suite.run(data, self.data(data), one, seed), settings)
+        line = results.get(cell.key)
+        if line is not None and same(line, run):
+            return line
+        cell.write(self.out, run)
+        try:
+            ended = train_apart(run, cell.folder(self.out).path, only_validate=cell.kind == "trial")
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(f"{cell.key} was under way; give the same command again to go on") from None
+        line = cell.line(self.out, run, settings, ended)
+        results.add(line)
+        self._tell(_words(line))
+        return line
+
+
+def _read_all(rows: DataConfig) -> None:
+    Schema.load(rows.schema)
+    for paths in (rows.log, rows.train, rows.valid, rows.test):
+        if paths:
+            expand(paths)
+
+
+def _words(line: Line) -> str:
+    if line["status"] != "done":
+        return f"{line['cell']}: failed: {line['error'].splitlines()[0]}"
+    score = "undefined" if line["score"] is None else f"{line['score']:.4f}"
+    return f"{line['cell']}: validation {score}, {line['cpu_seconds']:.0f} CPU seconds"

@@ -1,0 +1,81 @@
+"""One cell in one process: trained there and gone with it, whatever it does to memory or threads."""
+
+import multiprocessing
+import os
+import resource
+import shutil
+import threading
+import traceback
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from typing import Any
+
+from polyrec.config import RunConfig
+from polyrec.errors import PolyrecError
+from polyrec.recipes.fit import fit
+
+METHOD = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a cell's process ended: seconds of CPU, or why it failed."""
+
+    cpu_seconds: float = 0.0
+    error: str = ""
+
+
+def train_apart(run: RunConfig, folder: Path, *, only_validate: bool) -> Ended:
+    """`fit` in a process of its own; one that was stopped before goes on from its checkpoint.
+
+    The process ends when this one does, even when this one is killed.
+
+    Raises:
+        KeyboardInterrupt: this process was asked to stop; the other has been then.
+    """
+    context: Any = multiprocessing.get_context(METHOD)
+    if METHOD == "forkserver":
+        context.set_forkserver_preload(["polyrec.bench.warm"])  # imports once for all cells
+    mine, theirs = context.Pipe(duplex=False)
+    process = context.Process(target=_work, args=(theirs, run, folder, only_validate))
+    process.start()
+    theirs.close()
+    try:
+        told = mine.recv()
+        process.join()
+    except EOFError:
+        process.join()
+        return Ended(error=f"its process ended with code {process.exitcode}: out of memory, or killed")
+    except BaseException:
+        process.terminate()
+        process.join(20)
+        process.kill()
+        raise
+    return told if isinstance(told, Ended) else Ended(error=str(told))
+
+
+def _work(answer: Connection, run: RunConfig, folder: Path, only_validate: bool) -> None:
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    before = _cpu()
+    try:
+        fit(run, folder, resume=True, only_validate=only_validate)
+        for name in ("checkpoints", "bundle", "vocabulary"):
+            shutil.rmtree(folder / name, ignore_errors=True)
+        answer.send(Ended(round(_cpu() - before, 2)))
+    except PolyrecError as reason:
+        answer.send(Ended(error=str(reason)))
+    except Exception as reason:
+        answer.send(Ended(error=f"{type(reason).__name__}: {reason}\n{traceback.format_exc()}"))
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)
+
+
+def _cpu() -> float:
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime

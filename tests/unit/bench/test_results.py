@@ -1,0 +1,31 @@
+import json
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from polyrec.bench.results import Results
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(1, 4), st.integers(1, 200))
+def test_a_kill_at_any_byte_of_a_line_loses_that_line_alone(tmp_path_factory, count, cut):
+    path = tmp_path_factory.mktemp("bench") / "results.jsonl"
+    results = Results(path)
+    for place in range(count):
+        results.add({"cell": f"w/é-{place}/seed-0", "value": place})
+    whole = path.read_bytes()
+    path.write_bytes(whole + json.dumps({"cell": "w/next/seed-0", "value": "x" * 300}).encode()[:cut])
+    again = Results(path)
+    assert [one["value"] for one in again] == list(range(count))
+    again.add({"cell": "w/next/seed-0", "value": 9})
+    assert [one["value"] for one in Results(path)] == [*range(count), 9]
+    assert path.read_bytes().startswith(whole)
+
+
+def test_the_latest_line_of_a_cell_counts(tmp_path):
+    results = Results(tmp_path / "results.jsonl")
+    results.add({"cell": "w/a/seed-0", "status": "failed"})
+    results.add({"cell": "w/a/seed-0", "status": "done"})
+    assert results.get("w/a/seed-0") == {"cell": "w/a/seed-0", "status": "done"}
+    assert len(list(Results(results.path))) == 1
+    assert results.get("w/b/seed-0") is None

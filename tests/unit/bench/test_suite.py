@@ -1,0 +1,89 @@
+from pathlib import Path
+
+import pytest
+
+from polyrec import recipes
+from polyrec.bench.grid import Grid
+from polyrec.bench.suite import NAMES, load, read
+from polyrec.data.simulate.presets import PRESETS
+from polyrec.errors import ConfigError, PolyrecError
+
+WORLD = {"name": "w", "simulate": {"rows": 100}}
+PLAIN = {"name": "mine", "recipes": ["pooled", "mmoe"], "data": [WORLD]}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_suites_of_the_package_can_be_read_and_fit_their_recipes(name):
+    suite, _ = load(name)
+    assert suite.name == name
+    assert suite.all[0].name == suite.baseline
+    for data in suite.data:
+        if data.simulate is not None:
+            Grid(suite.only([data.name]), Path("out"), Path()).check()
+
+
+def test_comparing_suites_have_five_seeds_and_tune_all_alike():
+    for name in ("real", "truth", "papers"):
+        suite, _ = load(name)
+        assert len(suite.seeds) >= 5
+        assert suite.trials > 1
+        assert len({tuple(suite.space_of(one)) for one in suite.all}) == 1
+
+
+def test_quick_has_every_recipe_and_truth_every_preset():
+    assert {one.recipe for one in load("quick")[0].all} == set(recipes.names())
+    assert {one.simulate.preset for one in load("truth")[0].data if one.simulate} == set(PRESETS)
+
+
+def test_a_cells_run_has_the_suites_options_then_the_datas_then_its_own():
+    values = {
+        **PLAIN,
+        "training": {"epochs": 9, "lr": 0.1},
+        "data": [{**WORLD, "training": {"lr": 0.2}, "model": {"dim": 4}, "transfer": {"target": "s1"}}],
+        "contenders": [{"name": "big", "recipe": "mmoe", "model": {"dim": 32}, "training": {"epochs": 2}}],
+    }
+    suite = read(values, "suite")
+    big = next(one for one in suite.all if one.name == "big")
+    run = suite.run(suite.data[0], suite.data[0].config(Path("w")), big, 3)
+    assert run.training == {"epochs": 2, "lr": 0.2, "seed": 3}
+    assert run.model == {"dim": 32}
+    assert run.transfer == {}
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"recipes": ["pooled", "mmo"]}, "Did you mean 'mmoe'"),
+        ({"baseline": "single"}, "'single' is not among the recipes"),
+        ({"seeds": [0, 0]}, "same seed twice"),
+        ({"trials": 0}, "trials = 0"),
+        ({"data": []}, "data"),
+        ({"data": [{"name": "a/b", "simulate": {}}]}, "is to be a folder's"),
+        ({"data": [{"name": "w"}]}, "needs either run = "),
+        ({"data": [WORLD, WORLD]}, "is there twice"),
+        ({"space": {"training.lr": 3}}, "is no range"),
+        ({"sed": [1]}, "option 'sed' is not known"),
+    ],
+)
+def test_mistakes_in_a_suite_are_told_with_what_is_known(change, words):
+    with pytest.raises(ConfigError, match=words):
+        read({**PLAIN, **change}, "suite")
+
+
+def test_unknown_suites_and_data_sets_are_refused():
+    with pytest.raises(ConfigError, match=r"Did you mean 'truth'\? Or name a .toml file"):
+        load("truht")
+    with pytest.raises(ConfigError, match="Did you mean 'starved'"):
+        load("truth")[0].only(["starve"])
+
+
+def test_what_cannot_run_is_told_before_anything_is_trained(tmp_path):
+    values = {
+        **PLAIN,
+        "data": [{"name": "files", "run": "none/run.toml"}, {**WORLD, "model": {"widht": 4}, "training": {"lrr": 1}}],
+    }
+    with pytest.raises(PolyrecError) as found:
+        Grid(read(values, "suite"), tmp_path / "out", tmp_path).run()
+    assert "none/run.toml does not exist" in str(found.value)
+    assert "Did you mean 'lr'" in str(found.value)
+    assert not (tmp_path / "out").exists()
