@@ -18,8 +18,10 @@ from polyrec.cli import (
     predict,
     recipes,
     retrieve,
+    rollback,
     serve,
     simulate,
+    update,
 )
 from polyrec.cli.stopping import stoppable
 
@@ -37,6 +39,8 @@ for command in (
     fit,
     evaluate,
     predict,
+    update,
+    rollback,
     adapt,
     index,
     retrieve,

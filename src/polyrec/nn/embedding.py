@@ -79,7 +79,7 @@ class FusedEmbedding(nn.Module):
         sparse: bool = True,
     ) -> None:
         super().__init__()
-        self.dims = tuple(dims)
+        self.dims, self.copies = tuple(dims), copies
         self.starts, self.rows = _places(sizes, dims, owners or range(len(sizes)))
         self.tables = nn.ModuleDict()
         for dim, rows in self.rows.items():
@@ -144,7 +144,7 @@ class FusedEmbedding(nn.Module):
             shifts = dict(sorted((start, here - start) for start, here, width in pairs if width == dim))
             bounds = torch.tensor([*shifts, rows])
             inside = torch.arange(rows) + torch.tensor(list(shifts.values())).repeat_interleave(bounds.diff())
-            copies = torch.arange(old.tables[str(dim)].weight.shape[0] // rows) * self.rows[dim]
+            copies = torch.arange(old.copies) * self.rows[dim]
             found[f"tables.{dim}.weight"] = (copies[:, None] + inside).flatten()
         return found
 
