@@ -37,20 +37,20 @@ def period_lines(
         upper = [(across(one.period), up(one.high or 0.0)) for one in with_bounds]
         lower = [(across(one.period), up(one.low or 0.0)) for one in with_bounds]
         marks.append(svg.area(upper, lower, "band"))
-    taken: list[float] = []
+    names = [(up(pooled[-1].value), "all rows", "strong")] if pooled else []
     for place, (name, points) in enumerate(scenarios.items()):
         style = f"c{place}" if place < _NAMED else "neutral"
         marks.append(svg.path([(across(one.period), up(one.value)) for one in points], f"curve {style}", name))
         marks += [_dot(across, up, one, f"dot {style}", name, 2.0) for one in points]
         if place < _NAMED and points:
-            marks.append(_name(name, up(points[-1].value), style, taken))
+            names.append((up(points[-1].value), name, style))
     marks.append(svg.path([(across(one.period), up(one.value)) for one in pooled], "curve pooled", "all rows"))
     marks += [_dot(across, up, one, "dot", "all rows", 3.0) for one in pooled]
     marks += [
         svg.dot((across(one.period), up(one.value)), 7, "ring", "in doubt") for one in pooled if one.period in flagged
     ]
-    if pooled:
-        marks.append(_name("all rows", up(pooled[-1].value), "strong", taken))
+    taken: list[float] = []
+    marks += [_name(name, y, style, taken) for y, name, style in sorted(names)]
     told = (
         f"From {pooled[0].value:.4f} to {pooled[-1].value:.4f} over all rows." if pooled else "No value over all rows."
     )

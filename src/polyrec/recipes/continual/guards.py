@@ -48,6 +48,7 @@ def inspect(
     found = [*_scenarios(profile), *_duplicate(profile, before), *_late(profile, until)]
     found += _labels(profile, [one for _, one in before])
     found += _shifted(profile, [one for _, one in before])
+    found += _strange(profile, [one for _, one in before])
     for name, (value, high) in (auc or {}).items():
         past = (known or {}).get(name) or ()
         if past and high < float(np.median(past)) - FALL:

@@ -66,7 +66,7 @@ def _cut(source: Source, column: str, every: str) -> list[Period]:
         raise DataError(f"time column {column!r} is null in every row. Fill it.")
     width = _width(every, kind, column)
     low, high = min(one for one, _ in bounds), max(one for _, one in bounds)
-    starts = np.arange(np.floor(low / width) * width, float(high) + 1e-9, width)
+    starts = np.arange(np.floor(low / width), np.floor(high / width) + 1) * width
     if len(starts) > 10_000:
         raise ConfigError(f"--every {every} cuts the rows into {len(starts):,} periods. Give a longer one.")
     parts = []
