@@ -19,7 +19,11 @@ from polyrec.schema import Feature, Keys, Schema, Task
 
 SCHEMA = Schema(
     Keys("tab", user="user", item="item", time="time"),
-    (Feature("user", "categorical", "user"), Feature("item", "categorical", "item"), Feature("price", "numeric", "item")),
+    (
+        Feature("user", "categorical", "user"),
+        Feature("item", "categorical", "item"),
+        Feature("price", "numeric", "item"),
+    ),
     (Task("click", "click"), Task("buy", "buy", after="click")),
     unknown_scenario="shared",
 )
