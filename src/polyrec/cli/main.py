@@ -20,9 +20,11 @@ from polyrec.cli import (
     predict,
     recipes,
     retrieve,
+    rollback,
     serve,
     simulate,
     tune,
+    update,
 )
 from polyrec.cli.stopping import stoppable
 
@@ -40,6 +42,8 @@ for command in (
     fit,
     evaluate,
     predict,
+    update,
+    rollback,
     adapt,
     index,
     retrieve,

@@ -65,16 +65,22 @@ class Vocabulary:
         numbers = {name: tally.fitted() for name, tally in found.tallies.items()}
         return cls(found.scenarios, values, numbers, found.rows)
 
-    def grow(self, schema: Schema, source: Source) -> "Vocabulary":
-        """New ids for values that reach min_count in these rows; ids, numbers and scenarios stay as they are.
+    def grow(self, schema: Schema, source: Source, *, scenarios: bool = False) -> "Vocabulary":
+        """New ids for values that reach min_count in these rows; ids and numbers stay as they are.
+
+        Args:
+            schema: as of the fit.
+            source: the new rows.
+            scenarios: also take new scenarios, after those that are known.
 
         Raises:
-            DataError: as `fit`; a scenario that is not known already.
+            DataError: as `fit`; a scenario that is not known already, without `scenarios`.
         """
-        found = find(schema.with_scenarios(self.scenarios), source)
+        found = find(schema.with_scenarios(() if scenarios else self.scenarios), source)
         least = {feature.name: feature.min_count or 1 for feature in _owners(schema)}
         values = {name: known.grown(found.counts[name], least[name]) for name, known in self.values.items()}
-        return replace(self, values=values, rows=self.rows + found.rows)
+        names = (*self.scenarios, *(name for name in found.scenarios if name not in self.scenarios))
+        return replace(self, scenarios=names, values=values, rows=self.rows + found.rows)
 
     def save(self, folder: str | Path) -> None:
         """Write vocabulary.json and a parquet file of values per feature."""

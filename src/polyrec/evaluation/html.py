@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 from polyrec.evaluation.pages.comparison import comparison_page
+from polyrec.evaluation.pages.continual import history_page
 from polyrec.evaluation.pages.overview import overview_page
 from polyrec.evaluation.pages.report import report_page
 
@@ -67,3 +68,21 @@ def render_overview(
         True
     """
     return overview_page(reports, title, events, links)
+
+
+def render_history(
+    history: Sequence[Mapping[str, Any]], events: Iterable[Mapping[str, Any]] = (), recipe: str = "model"
+) -> str:
+    """The page of a model that goes on learning.
+
+    Args:
+        history: the lines of history.jsonl, the fit's first.
+        events: those of the same folder, for periods that were refused.
+        recipe: its name.
+
+    Example:
+        >>> line = {"generation": 0, "name": "the fit", "rows": 9, "trained": 9, "cells": []}
+        >>> "the fit" in render_history([line])
+        True
+    """
+    return history_page(history, events, recipe)

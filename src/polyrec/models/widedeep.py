@@ -91,6 +91,7 @@ class _Crosses(nn.Module):
         # Of each cross: the column of every part (None: the scenario) and its size, and the rows that it has.
         self.parts = [[(place.get(name), sizes[name]) for name in cross] for cross in crosses]
         self.rows = [min(prod(size for _, size in parts), config.buckets) for parts in self.parts]
+        self.names = ["*".join(cross) for cross in crosses]
         starts = torch.tensor([0, *self.rows[:-1]]).cumsum(0)
         self.register_buffer("starts", starts, persistent=False)
         self.table = Table(sum(self.rows), heads, sparse=config.tables == "sparse", zero=())
@@ -110,3 +111,27 @@ class _Crosses(nn.Module):
         kept = torch.stack(told, 1)[..., None].to(weights.dtype)
         y: Tensor = (weights * kept).sum(1)
         return y.T
+
+    def places(self, old: "_Crosses") -> dict[str, Int[Tensor, "R"]]:
+        """Where the combinations that `old` knows lie here.
+
+        Raises:
+            ConfigError: a cross that is hashed into buckets, of which nobody knows what they hold.
+        """
+        found, begin = [], 0
+        for name, before, parts, had, rows in zip(self.names, old.parts, self.parts, old.rows, self.rows, strict=True):
+            if [size for _, size in before] == [size for _, size in parts]:
+                found.append(torch.arange(had) + begin)
+            elif rows < prod(size for _, size in parts):
+                raise ConfigError(
+                    f"[model] crosses: {name} has more combinations than buckets = {rows:,}, so that its weights "
+                    "cannot be kept while its values grow. Raise buckets, or leave the cross out."
+                )
+            else:
+                key, place, unit, new = torch.arange(had), torch.zeros(had, dtype=torch.int64), 1, 1
+                for (_, size), (_, grown) in zip(reversed(before), reversed(parts), strict=True):
+                    place += key // unit % size * new
+                    unit, new = unit * size, new * grown
+                found.append(place + begin)
+            begin += rows
+        return {"table.weight": torch.cat(found)}

@@ -79,7 +79,7 @@ class FusedEmbedding(nn.Module):
         sparse: bool = True,
     ) -> None:
         super().__init__()
-        self.dims = tuple(dims)
+        self.dims, self.copies = tuple(dims), copies
         self.starts, self.rows = _places(sizes, dims, owners or range(len(sizes)))
         self.tables = nn.ModuleDict()
         for dim, rows in self.rows.items():
@@ -129,6 +129,24 @@ class FusedEmbedding(nn.Module):
                 chosen.append((values, offsets.to(self.kind)))
             parts += self._means(self.tables[str(dim)], chosen, rows)
         return parts
+
+    def places(self, old: "FusedEmbedding") -> dict[str, Int[Tensor, "R"]]:
+        """Where each row of `old`, which has fewer values or copies, lies here: ids never move within a field.
+
+        Example:
+            >>> old, new = FusedEmbedding([2, 3], [4, 4]), FusedEmbedding([3, 3], [4, 4])
+            >>> new.places(old)["tables.4.weight"].tolist()
+            [0, 1, 3, 4, 5]
+        """
+        found = {}
+        for dim, rows in old.rows.items():
+            pairs = zip(old.starts, self.starts, old.dims, strict=True)
+            shifts = dict(sorted((start, here - start) for start, here, width in pairs if width == dim))
+            bounds = torch.tensor([*shifts, rows])
+            inside = torch.arange(rows) + torch.tensor(list(shifts.values())).repeat_interleave(bounds.diff())
+            copies = torch.arange(old.copies) * self.rows[dim]
+            found[f"tables.{dim}.weight"] = (copies[:, None] + inside).flatten()
+        return found
 
     def _means(self, table: nn.Module, bags: list[tuple[Tensor, Tensor]], rows: int | torch.SymInt) -> list[Tensor]:
         assert isinstance(table, Table)

@@ -127,6 +127,12 @@ class Frequencies(nn.Module):
         drawn = self.counts[_bucket(scenario, item)].float()
         return torch.log((drawn + 1.0) / (self.totals[scenario.long()].float() + 1.0))
 
+    def places(self, old: "Frequencies") -> dict[str, Int[Tensor, "R"]]:
+        """Where the totals of `old`, which knows fewer scenarios, lie here: the last one stays the last."""
+        totals = torch.arange(len(old.totals))
+        totals[-1] = len(self.totals) - 1
+        return {"totals": totals}
+
 
 def _bucket(scenario: Tensor, item: Tensor) -> Tensor:
     return (_pair(scenario, item) >> 20) % BUCKETS

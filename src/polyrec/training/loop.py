@@ -86,6 +86,7 @@ def train(
     resume: bool = False,
     log: Log | None = None,
     snapshots: Sequence[int] = (),
+    warm: Mapping[str, Tensor] | None = None,
 ) -> History:
     """Run a stage, and leave the model with the weights of its best validation (or the last, as the stage says).
 
@@ -101,6 +102,7 @@ def train(
             bit by bit, on one thread, as if nothing had happened.
         log: told of each validation.
         snapshots: epochs whose first weights are kept, in checkpoints too.
+        warm: the optimizer's state to begin with, as an earlier stage of the same parts left it.
 
     Raises:
         ConfigError: a loss stopped being a number, or the device is not there.
@@ -108,7 +110,7 @@ def train(
         NotReadyError: a checkpoint cannot be written.
         Interrupted: Ctrl-C or SIGTERM; a checkpoint has been written.
     """
-    return _Loop(stage, model, objective, balancer, loader, evaluate, folder, log).run(resume, snapshots)
+    return _Loop(stage, model, objective, balancer, loader, evaluate, folder, log).run(resume, snapshots, warm)
 
 
 class _Loop:
@@ -147,8 +149,10 @@ class _Loop:
     def place(self) -> Place:
         return self.running.place
 
-    def run(self, resume: bool, snapshots: Sequence[int]) -> History:
+    def run(self, resume: bool, snapshots: Sequence[int], warm: Mapping[str, Tensor] | None) -> History:
         self.snapshots = frozenset(snapshots)
+        if warm is not None:
+            self.running.optimizer.load(warm)
         self._begin(resume)
         if not self.place.ended:
             steps, epochs = self.planned, self.config.epochs

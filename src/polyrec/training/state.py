@@ -81,14 +81,17 @@ class Running:
             self.average.settle()
 
     def checkpoint(self) -> Checkpoint:
-        """Weights, average, optimizer, best weights, random state, place; of a stage that has ended weights alone."""
+        """Weights, optimizer, average, best weights, random state, place; of a stage that has ended the first two.
+
+        Those two are what training on later rows begins with.
+        """
         tensors = {f"weights/{name}": one for name, one in self._weights().items()}
         for epoch, weights in self.snapshots.items():
             tensors |= {f"snapshots/{epoch}/{name}": one for name, one in weights.items()}
+        tensors |= {f"optimizer/{name}": one for name, one in self.optimizer.state().items()}
         if not self.place.ended:
             tensors |= {f"best/{name}": one for name, one in self.best.weights.items()}
             tensors |= {f"average/{name}": one for name, one in self.average.weights.items()}
-            tensors |= {f"optimizer/{name}": one for name, one in self.optimizer.state().items()}
             tensors |= {f"random/{name}": one for name, one in _random().items()}
             if self.losses.held:
                 tensors["losses/held"] = torch.stack(self.losses.held)

@@ -1,0 +1,188 @@
+"""What may be wrong with a period, found by comparing its profile with those of the periods before."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from math import inf, log, sqrt
+
+import numpy as np
+
+from polyrec.data.profile import EDGES, SINGLE, Profile
+
+RATE = log(2.0)  # of the odds of a label: twice or half what they were
+SURE = 3.3  # standard errors beyond which a difference is no chance (two-sided, 1 in 1,000)
+SHIFT = 0.25  # of the population stability index: the usual bound of a major shift
+LATE = 0.01  # share of late rows that is taken without a word
+AGAIN = 0.05  # share of rows that an earlier period had
+RECENT = 8  # periods that a feature is compared with
+UNKNOWN = 0.3  # share of a feature's values by which more may be unknown than ever before
+FALL = 0.1  # of the pooled AUC
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is wrong: its kind, what it is about, and a sentence. `fatal`: such rows cannot be trained on."""
+
+    kind: str  # columns, empty, labels, shift, duplicate, late, quality
+    about: str
+    words: str
+    fatal: bool = False
+
+
+def inspect(
+    profile: Profile,
+    before: Sequence[tuple[str, Profile]],
+    *,
+    until: object = None,
+    auc: Mapping[str, tuple[float, float]] | None = None,
+    known: Mapping[str, Sequence[float]] | None = None,
+) -> list[Finding]:
+    """Everything that is wrong with a period.
+
+    Args:
+        profile: of the period.
+        before: names and profiles of earlier periods, the first of them the rows of the fit.
+        until: the last moment that has been trained on.
+        auc: of the model that stands on this period, with its upper bound, by target.
+        known: the same model line's AUC on the periods before, by target.
+    """
+    found = [*_scenarios(profile), *_duplicate(profile, before), *_late(profile, until)]
+    found += _labels(profile, [one for _, one in before])
+    found += _shifted(profile, [one for _, one in before])
+    found += _strange(profile, [one for _, one in before])
+    for name, (value, high) in (auc or {}).items():
+        past = (known or {}).get(name) or ()
+        if past and high < float(np.median(past)) - FALL:
+            words = f"the AUC of {name} is {value:.3f} (at most {high:.3f}); before it was {np.median(past):.3f}"
+            found.append(Finding("quality", name, f"{words}. Its labels or features mean something else"))
+    return found
+
+
+def stability(new: Iterable[int], old: Iterable[int]) -> np.ndarray:
+    """What each bin adds to the population stability index.
+
+    Formula:
+        sum_b (p_b - q_b) log(p_b / q_b), p and q shares of the new and the old rows, half a row added to each bin
+
+    Example:
+        >>> float(stability([10, 10], [10, 10]).sum()), round(float(stability([90, 10], [10, 90]).sum()), 2)
+        (0.0, 3.34)
+    """
+    p, q = (np.asarray(list(one), float) + 0.5 for one in (new, old))
+    p, q = p / p.sum(), q / q.sum()
+    return np.asarray((p - q) * np.log(p / q))
+
+
+def _scenarios(profile: Profile) -> list[Finding]:
+    lost = profile.rows - sum(profile.scenarios.values())
+    words = f"the scenario is null in {lost:,} of {profile.rows:,} rows"
+    return [Finding("columns", "scenario", words, fatal=True)] if lost else []
+
+
+def _duplicate(profile: Profile, before: Sequence[tuple[str, Profile]]) -> list[Finding]:
+    for name, one in before:
+        if (one.digest, one.rows) == (profile.digest, profile.rows):
+            words = f"its {profile.rows:,} rows are those of {name}, whatever their order and labels"
+            return [Finding("duplicate", name, words)]
+    if profile.time is None:  # without a time, equal rows may well be two
+        return []
+    shares = [(profile.overlap(one), name) for name, one in before]
+    share, name = max(shares, default=(0.0, ""))
+    words = f"about {share:.0%} of its rows are in {name} too (bound {AGAIN:.0%})"
+    return [Finding("duplicate", name, words)] if share > AGAIN else []
+
+
+def _late(profile: Profile, until: object) -> list[Finding]:
+    share = profile.late / max(profile.rows, 1)
+    words = f"{profile.late:,} of {profile.rows:,} rows ({share:.0%}) lie before {until}, up to which has been trained"
+    return [Finding("late", "time", f"{words} (bound {LATE:.0%})")] if share > LATE else []
+
+
+def _labels(profile: Profile, before: Sequence[Profile]) -> list[Finding]:
+    found = []
+    for task, cells in profile.labels.items():
+        for name, cell in cells.items():
+            past = [one.labels[task][name] for one in before if name in one.labels.get(task, {})]
+            words = _label(cell, [one for one in past if one[1]])
+            if words is not None:
+                where = f"label of {task}" + ("" if name == "*" else f" in {name}")
+                found.append(Finding("labels", task if name == "*" else f"{name}/{task}", f"{where}: {words}"))
+                if name == "*":  # its scenarios would say the same
+                    break
+    return found
+
+
+def _label(cell: tuple[int, int, int], past: Sequence[tuple[int, int, int]]) -> str | None:
+    rows, seen, positives = cell
+    if not past:
+        return None
+    share = sum(one[1] for one in past) / sum(one[0] for one in past)
+    expected = rows * share
+    if expected >= 20 and seen < 0.5 * expected:
+        return f"known in {seen / rows:.0%} of the rows; before in {share:.0%}"
+    rate = sum(one[2] for one in past) / sum(one[1] for one in past)
+    odds = [_odds(one[2], one[1]) for one in past]
+    gap = _odds(positives, seen) - _odds(sum(one[2] for one in past), sum(one[1] for one in past))
+    error = sqrt(1 / (positives + 0.5) + 1 / (seen - positives + 0.5))
+    bound = max(RATE, 3 * float(np.std(odds)))
+    if abs(gap) - SURE * error <= bound:
+        return None
+    low, high = (_share(_odds(positives, seen) + sign * SURE * error) for sign in (-1, 1))
+    one_class = {0: "0 everywhere", seen: "1 everywhere"}.get(positives)
+    now = one_class or f"{positives / seen:.3%} positive ({low:.3%} to {high:.3%})"
+    return f"{now} in {seen:,} rows; before {rate:.3%}"
+
+
+def _shifted(profile: Profile, before: Sequence[Profile]) -> list[Finding]:
+    """Each feature against the periods before. What is like any of the last ones is usual: a weekday comes back."""
+    found = []
+    for name, bins in profile.fields.items():
+        past = [one.fields[name] for one in before[-RECENT:] if sum(one.fields.get(name, ()))]
+        if not past or not sum(bins):
+            continue
+        nearest = min(past, key=lambda one: float(stability(bins, one).sum()))
+        parts = stability(bins, nearest)
+        bound = SHIFT + 3 * (len(parts) - 1) * (1 / sum(bins) + 1 / sum(nearest))  # and what chance may give
+        if parts.sum() > bound:
+            words = f"feature {name} has shifted: stability index {parts.sum():.2f} against the nearest period before"
+            most = _most(bins, nearest, parts, ids=name in profile.unknown)
+            found.append(Finding("shift", name, f"{words} (bound {bound:.2f}); {most}"))
+    return found
+
+
+def _strange(profile: Profile, before: Sequence[Profile]) -> list[Finding]:
+    """Features of which many more values are unknown than before: another coding, or another kind of row."""
+    found = []
+    for name, count in profile.unknown.items():
+        total = count + sum(profile.fields[name])
+        past = [
+            one.unknown[name] / max(one.unknown[name] + sum(one.fields[name]), 1)
+            for one in before
+            if name in one.unknown
+        ]
+        share = count / max(total, 1)
+        if past and share > max(past) + UNKNOWN:
+            words = f"feature {name}: {share:.0%} of its values are unknown; before at most {max(past):.0%}"
+            found.append(Finding("shift", name, f"{words} (bound {max(past) + UNKNOWN:.0%})"))
+    return found
+
+
+def _most(new: Sequence[int], old: Sequence[int], parts: np.ndarray, *, ids: bool) -> str:
+    """In which bin most of the shift is."""
+    place = int(parts.argmax())
+    was, now = old[place] / sum(old), new[place] / sum(new)
+    if ids:
+        name = "null" if place == 1 else "one frequent value" if place < SINGLE else "a range of rarer values"
+    elif len(new) == len(EDGES) + 1:
+        low, high = (f"{EDGES[at]:.4g}" if 0 <= at < len(EDGES) else "" for at in (place - 1, place))
+        name = f"{low} to {high} (as the model reads it)" if low and high else f"beyond {low or high}"
+    else:
+        name = "empty" if place == 0 else f"about {2**place - 1}"
+    return f"{name} went from {was:.0%} to {now:.0%}"
+
+
+def _odds(positives: int, seen: int) -> float:
+    return log((positives + 0.5) / (seen - positives + 0.5))
+
+
+def _share(odds: float) -> float:
+    return 1 / (1 + np.exp(-odds)) if odds > -inf else 0.0

@@ -1,0 +1,66 @@
+"""Which rows of a period are trained on, which are held out, and what of both is kept."""
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from polyrec.atomic import whole_file
+from polyrec.batch import Batch
+from polyrec.config import RunConfig
+from polyrec.data.files import Source
+from polyrec.data.held import join
+from polyrec.data.loader import Loader
+from polyrec.data.where import Both, Named, Share, Where
+from polyrec.recipes.continual.folder import ContinualFolder
+from polyrec.recipes.continual.state import State
+from polyrec.recipes.outcome import decoded
+from polyrec.recipes.recipe import get
+from polyrec.recipes.transferring import options_of
+from polyrec.schema import Schema
+
+KEPT = 20_000  # rows of a period, of either kind
+BATCH = 2_048
+
+
+def of_target(run: RunConfig, source: Source, schema: Schema) -> Source:
+    """The rows that the run is for: the target's alone under a transfer recipe."""
+    if get(run.recipe).transfer_options is None:
+        return source
+    return _also(source, Named(schema.keys.scenario, (options_of(run).target,)))
+
+
+def held_out(source: Source, share: float, seed: int) -> Source:
+    """The share of a period that is never trained on, by the numbers of its rows."""
+    return _also(source, Share(0.0, share, seed))
+
+
+def rest(source: Source, share: float, seed: int) -> Source:
+    """All other rows."""
+    return _also(source, Share(share, 1.0, seed)) if share else source
+
+
+def sample(source: Source, state: State, path: Path, seed: int) -> None:
+    """Keep rows of a period as they are, some 20,000 drawn by their numbers."""
+    rows = source.rows()
+    if rows > KEPT:
+        source = _also(source, Share(0.0, KEPT / rows, seed + 1))
+    keys = state.schema.keys
+    names = [*state.encoder.columns(), *([keys.time] if keys.time else [])]
+    tables = list(source.tables(tuple(dict.fromkeys(names)))) if rows else []
+    if not tables:
+        return
+    plain = [pa.table({name: decoded(one[name]) for name in one.column_names}) for one in tables]
+    with whole_file(path) as target:
+        pq.write_table(pa.concat_tables(plain), target)
+
+
+def stored(state: State, out: ContinualFolder, before: int) -> Batch:
+    """The kept rows of all earlier periods that were trained on, as the present model reads them."""
+    paths = tuple(path for number in range(before) if (path := out.sample("replay", number)).exists())
+    batches = [one for path in paths for one in Loader(Source((path,)), state.encoder, batch_size=BATCH).ordered()]
+    return join(batches)
+
+
+def _also(source: Source, where: Where) -> Source:
+    return source.filtered(where if source.where is None else Both(source.where, where))

@@ -1,0 +1,164 @@
+"""A bad period is told in words, a plain one is not."""
+
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from polyrec.data.encode import Encoder
+from polyrec.data.files import Source
+from polyrec.data.profile import SKETCH, Profile
+from polyrec.data.vocabulary import Vocabulary
+from polyrec.errors import ConfigError, DataError
+from polyrec.recipes.continual.guards import inspect, stability
+from polyrec.recipes.continual.periods import periods
+from polyrec.schema import Feature, Keys, Schema, Task
+
+SCHEMA = Schema(
+    Keys("tab", user="user", item="item", time="time"),
+    (
+        Feature("user", "categorical", "user"),
+        Feature("item", "categorical", "item"),
+        Feature("price", "numeric", "item"),
+    ),
+    (Task("click", "click"), Task("buy", "buy", after="click")),
+    unknown_scenario="shared",
+)
+
+
+def day(number, rows=4_000, seed=None):
+    random = np.random.default_rng(number if seed is None else seed)
+    click = random.random(rows) < 0.2
+    return pl.DataFrame(
+        {
+            "tab": random.choice(["home", "feed"], rows),
+            "user": random.integers(0, 300, rows),
+            "item": random.integers(0, 100, rows),
+            "price": random.normal(5.0, 2.0, rows),
+            "time": np.sort(random.integers(number * 1_000_000, (number + 1) * 1_000_000, rows)),
+            "click": click.astype(int),
+            "buy": (click & (random.random(rows) < 0.3)).astype(int),
+        }
+    )
+
+
+@pytest.fixture
+def looked(tmp_path):
+    """A function from a frame to its profile, by an encoder that was fitted on day 0."""
+
+    def write(frame: pl.DataFrame) -> Source:
+        path = Path(tmp_path) / f"{len(list(tmp_path.iterdir()))}.parquet"
+        frame.write_parquet(path, row_group_size=1_000)
+        return Source((path,))
+
+    encoder = Encoder(SCHEMA, Vocabulary.fit(SCHEMA, write(day(0))))
+    return lambda frame, before=None: Profile.of(write(frame), encoder, before)
+
+
+def kinds(looked, frame, days=3):
+    before = [(f"day {one}", looked(day(one))) for one in range(days)]
+    return {(one.kind, one.about) for one in inspect(looked(frame, days * 1_000_000), before)}
+
+
+def test_a_plain_day_is_taken_without_a_word(looked):
+    assert kinds(looked, day(3)) == set()
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (pl.lit(0).alias("click"), ("labels", "click")),
+        (pl.lit(1).alias("click"), ("labels", "click")),
+        ((1 - pl.col("click")).alias("click"), ("labels", "click")),
+        (pl.when(pl.col("tab") == "home").then(0).otherwise(pl.col("click")).alias("click"), ("labels", "home/click")),
+        (pl.when(pl.col("item") < 80).then(None).otherwise(pl.col("click")).alias("click"), ("labels", "click")),
+        ((pl.col("price") * 100).alias("price"), ("shift", "price")),
+        (pl.lit(3).alias("item"), ("shift", "item")),
+        ((pl.col("item") + 1_000).alias("item"), ("shift", "item")),
+        ((pl.col("time") - 1_000_000).alias("time"), ("late", "time")),
+    ],
+)
+def test_what_is_wrong_is_named(looked, change, expected):
+    assert expected in kinds(looked, day(3).with_columns(change))
+
+
+def test_a_day_that_was_there_already_is_known_in_any_order_and_with_other_labels(looked):
+    again = day(1).sample(fraction=1.0, shuffle=True, seed=1).with_columns(click=pl.lit(1))
+    assert ("duplicate", "day 1") in kinds(looked, again)
+
+
+def test_a_day_that_is_there_in_part_is_known(looked):
+    mixed = pl.concat([day(3).head(3_000), day(2).head(1_000)])
+    assert ("duplicate", "day 2") in kinds(looked, mixed)
+
+
+def test_a_weekday_that_comes_back_is_no_shift(looked):
+    def of(number):
+        return day(number).with_columns(item=pl.lit(number % 3))
+
+    before = [(str(one), looked(of(one))) for one in range(3)]
+    assert not [one for one in inspect(looked(of(3)), before) if one.kind == "shift"]
+
+
+def test_a_rare_label_in_few_rows_is_not_called_broken(looked):
+    few = day(3).head(30).with_columns(click=pl.lit(0), buy=pl.lit(0))
+    assert not [one for one in inspect(looked(few), [("0", looked(day(0)))]) if one.kind == "labels"]
+
+
+def test_an_auc_that_falls_beyond_its_interval_is_in_doubt(looked):
+    past = {"click": [0.70, 0.72, 0.71]}
+    plain = looked(day(3))
+    assert not inspect(plain, [], auc={"click": (0.55, 0.62)}, known=past)
+    (found,) = inspect(plain, [], auc={"click": (0.50, 0.55)}, known=past)
+    assert found.kind == "quality"
+    assert "before it was 0.710" in found.words
+
+
+@given(st.integers(0, 400), st.integers(200, 400), st.integers(200, 400))
+def test_the_overlap_of_sketches_is_near_the_share_of_common_rows(common, mine, theirs):
+    random = np.random.default_rng(common + 7 * mine)
+    values = random.permutation(2**20)[: common + mine + theirs]
+    one, other = values[: common + mine], np.concatenate([values[:common], values[common + mine :]])
+
+    def profile(hashes):
+        return Profile(len(hashes), {}, {}, {}, "", tuple(sorted(hashes.tolist())[:SKETCH]))
+
+    assert profile(one).overlap(profile(other)) == pytest.approx(common / (common + mine), abs=0.2)
+
+
+@given(st.lists(st.tuples(st.integers(0, 1000), st.integers(0, 1000)), min_size=2, max_size=20))
+def test_the_stability_index_is_symmetric_and_never_negative(pairs):
+    one, other = zip(*pairs, strict=True)
+    forth, back = stability(one, other), stability(other, one)
+    assert (forth >= 0).all()
+    np.testing.assert_allclose(forth, back, atol=1e-12)
+
+
+def test_a_missing_column_and_a_label_that_is_no_label_are_refused(looked):
+    with pytest.raises(DataError, match="click"):
+        looked(day(3).drop("click"))
+    with pytest.raises(DataError, match="label 'click' has value 7"):
+        looked(day(3).with_columns(click=pl.lit(7)))
+
+
+def test_rows_are_cut_by_time_and_every_row_is_in_one_period(tmp_path):
+    pl.concat([day(0), day(1), day(3)]).write_parquet(tmp_path / "log.parquet")
+    found = periods([str(tmp_path / "log.parquet")], SCHEMA, "1000000")
+    assert [one.source.rows() for one in found] == [4_000, 4_000, 4_000]
+    assert [one.name for one in found] == ["time 0", "time 1000000", "time 3000000"]
+    with pytest.raises(ConfigError, match=r"--every day does not divide time column 'time'"):
+        periods([str(tmp_path / "log.parquet")], SCHEMA, "day")
+
+
+@pytest.mark.parametrize("kind", [pl.Date, pl.Datetime("us"), pl.Datetime("ms")])
+def test_dates_and_times_are_cut_by_day(tmp_path, kind):
+    frame = pl.DataFrame({"time": ["2024-02-28", "2024-02-28", "2024-02-29", "2024-03-02"]}).with_columns(
+        pl.col("time").str.to_datetime("%Y-%m-%d").cast(kind)
+    )
+    frame.write_parquet(tmp_path / "log.parquet")
+    found = periods([str(tmp_path / "log.parquet")], SCHEMA, "day")
+    assert [one.name for one in found] == ["time 2024-02-28", "time 2024-02-29", "time 2024-03-02"]
+    assert [one.source.rows() for one in found] == [2, 1, 1]
