@@ -21,7 +21,8 @@ class Distilled(Objective):
     Formula:
         L_kd = sum_b w_b a(b) sum_l || P_l h_l(b) - stopgrad g_l(b) ||^2 / d_l / sum_b w_b
         a(b) = stopgrad sigmoid((loss_student(b) - loss_teacher(b)) / temperature)
-        w: the rows' weights, h: the student's hidden states, g: the teacher's of the same names, d: their width, P: learned maps that start
+        w: the rows' weights.
+        h: the student's hidden states, g: the teacher's of the same names, d: their width, P: learned maps that start
         at the identity where widths agree. Rows on which the teacher predicts the labels better count for more. With
         `adaptive = False`, a = 1/2.
 

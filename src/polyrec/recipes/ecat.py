@@ -31,7 +31,7 @@ RECIPE = add(
         needs="[transfer] target, keys of users and items",
         model="pooled",
         stages=(TEACHER, TARGET, TUNED, TRANSFER, SETTLED),
-        transfer_options={},
+        transfer_options={"beta": (1.0, 0.3, 3.0), "alpha": (0.1, 0.0, 1.0)},
     )
 )
 ALONE = replace(TRANSFER, candidate=False)
@@ -45,7 +45,7 @@ def _without(name: str, summary: str, **options: Any) -> Recipe:
             name=name,
             summary=summary,
             stages=(TEACHER, ALONE, replace(SETTLED, candidate=False)),
-            transfer_options=options,
+            transfer_options={**(RECIPE.transfer_options or {}), **options},
         )
     )
 

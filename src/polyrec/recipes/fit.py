@@ -14,10 +14,11 @@ from polyrec.recipes.outcome import keep
 from polyrec.recipes.prepare import Prepared, prepare
 from polyrec.recipes.recipe import get
 from polyrec.recipes.rows import Rows
+from polyrec.recipes.taught import vocabulary_of
 from polyrec.recipes.transferring import Transfer
 from polyrec.training import History, Parts, Stage
 from polyrec.training import run as run_plan
-from polyrec.training.events import Events
+from polyrec.training.events import Events, read
 from polyrec.training.progress import Log
 from polyrec.training.run import Result
 
@@ -59,10 +60,13 @@ def fit(
     if folder.report.exists():
         return folder
     # Bad rows and options are refused before anything is written.
-    prepared = prepared or prepare(run.data, folder.vocabulary, progress)
+    known = folder.vocabulary if folder.vocabulary.exists() else vocabulary_of(run.transfer) or folder.vocabulary
+    prepared = prepared or prepare(run.data, known, progress)
     plan, rows = plan_of(run), Rows(run, prepared)
     recipe = get(run.recipe)
-    transfer = Transfer.of(run, prepared) if recipe.transfer_options is not None else None
+    notes = folder.path / "tuned.json"
+    transfer = Transfer.of(run, prepared, notes) if recipe.transfer_options is not None else None
+    given = transfer.given() if transfer is not None else {}
     judged = transfer.rows if transfer is not None else rows
     assemblies = {stage.name: assemble(run, prepared.encoder.layout, stage.name) for stage in plan.stages}
     with folder.held():
@@ -75,11 +79,13 @@ def fit(
             assembly = assemblies[stage.name]
             return _parts(rows, assembly) if transfer is None else transfer.parts(assembly, results)
 
-        results = run_plan(plan, build, folder=folder.path, resume=resume, log=log)
+        results = run_plan(plan, build, folder=folder.path, resume=resume, log=log, given=given)
         kept, extra = plan.stages[-1].name, {}
         if transfer is not None:
             kept, endings = transfer.endings(recipe, results)
-            extra = {"transfer": transfer.told(endings, kept)}
+            extra = {"transfer": transfer.told(endings, kept, read(folder.events))}
+            if log is not None and endings:
+                log(f"{extra['transfer']['verdict']}.")
         run_facts = {**_told([one.history for one in results.values()]), "seed": training.seed}
         keep(folder, judged, assemblies[kept], run_facts, progress, extra)
     return folder
