@@ -3,7 +3,8 @@
     python benchmarks/transfer.py --out runs/transfer --preset starved --target s5 --seeds 0 1 2
     python benchmarks/transfer.py --out runs/transfer --preset conflict --target s4 --seeds 0 1 2
 
-For each seed a world and for each recipe a fit; the teacher of every recipe is the bundle of `pooled`. On the target's test rows the AUC and the log-loss above the truth's
+For each seed a world and for each recipe a fit; the teacher is the bundle of `pooled`, or, where relations are
+asked for, that of `ecat`, which was not shown a quarter of the target's users. On the target's test rows the AUC and the log-loss above the truth's
 own (in thousandths of a nat) against the true probabilities, means of three tasks. `oracle` takes candidates from
 the scenarios that truly help and from no others. A finished run is not run again; each is a line of results.jsonl.
 """
@@ -122,10 +123,18 @@ def one(
 
 
 def _teacher(recipe: Recipe, folder: Path, name: str) -> dict[str, str]:
-    """The model of all scenarios as it is, once trained for all recipes."""
-    if not any(stage.name == "teacher" for stage in recipe.stages):
+    """The model of all scenarios as it is; where relations are asked for, the one that was not shown some rows."""
+    if name == "ecat" or not any(stage.name == "teacher" for stage in recipe.stages):
         return {}
-    return {"teacher": str(folder.with_name(folder.name.removesuffix(name) + "pooled") / "bundle")}
+    asks = any(stage.data == "transfer" for stage in recipe.stages) and (recipe.transfer_options or {}).get(
+        "relation", True
+    )
+    start = folder.name.removesuffix(name)
+    return {
+        "teacher": str(
+            folder.with_name(start + "ecat") / "teacher" if asks else folder.with_name(start + "pooled") / "bundle"
+        )
+    }
 
 
 def _own(stage: str) -> bool:

@@ -126,6 +126,7 @@ class TransferConfig:
     graph: bool = True  # candidates are what interactions connect with the target; without: all other rows
     adaptation: bool = True  # candidates weigh by how much they look like the target's rows; without: alike
     relation: bool = True  # and by how much of the target their scenario's preferences explain
+    held: Annotated[float, Ge(0), Lt(1)] = 0.25  # share of the target's users that the teacher is not shown
     clip: Annotated[float, Gt(0)] = 5.0  # bound of a weight
     folds: Annotated[int, Ge(2)] = 5  # of the classifier behind the weights
     beta: Weight | Literal["rows"] | Weights = 1.0  # all candidates against the target's rows; several: tuned

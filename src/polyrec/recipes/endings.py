@@ -13,6 +13,7 @@ from polyrec.training.run import Result
 from polyrec.transfer.relation import gap
 
 BLOCK = 8_192
+CAREFUL = ("target", "tuned")  # endings without transferred rows
 WORDS = {
     "target": "the target's rows alone are kept",
     "tuned": "transferred rows are not used: the teacher, trained on with the target's rows, is kept",
@@ -63,15 +64,15 @@ def verdict(found: Sequence[Ending], name: str, rows: int) -> str:
     """
     one, last = next(one for one in found if one.name == name), found[-1]
     what = WORDS.get(name, f"{name} is kept")
-    if name != last.name:
+    if name in CAREFUL:
         told = f"log-loss {one.log_loss:.4f} against {last.log_loss:.4f} on {rows:,} held-out rows"
         return f"Transfer does not help: {what} ({told})"
-    careful = max(found, key=lambda one: one.gain)
-    told = f"log-loss {last.log_loss:.4f} on {rows:,} held-out rows"
-    if careful.gain > 0:
-        near = f"{careful.name!r} is better by {careful.gain:.4f} ± {careful.error:.4f}, which may be noise"
-        return f"No harm of transfer is visible: {what} ({told}; {near})"
-    return f"Transfer helps, or harms nothing: {what} ({told}, the least of {len(found)} endings)"
+    careful = max((one for one in found if one.name in CAREFUL), key=lambda one: one.gain, default=one)
+    if careful.log_loss < one.log_loss:
+        told = f"{careful.name!r} has {careful.log_loss:.4f}: within what {rows:,} held-out rows can tell"
+        return f"No harm of transfer is visible: {what} (log-loss {one.log_loss:.4f}; {told})"
+    told = f"log-loss {one.log_loss:.4f} against {careful.log_loss:.4f} without it, on {rows:,} held-out rows"
+    return f"Transfer helps: {what} ({told})"
 
 
 @torch.no_grad()

@@ -14,8 +14,8 @@ from polyrec.recipes.outcome import keep
 from polyrec.recipes.prepare import Prepared, prepare
 from polyrec.recipes.recipe import get
 from polyrec.recipes.rows import Rows
-from polyrec.recipes.taught import vocabulary_of
-from polyrec.recipes.transferring import Transfer
+from polyrec.recipes.taught import keep_teacher, vocabulary_of
+from polyrec.recipes.transferring import TEACHER, Transfer
 from polyrec.training import History, Parts, Stage
 from polyrec.training import run as run_plan
 from polyrec.training.events import Events, read
@@ -83,6 +83,8 @@ def fit(
         kept, extra = plan.stages[-1].name, {}
         if transfer is not None:
             kept, endings = transfer.endings(recipe, results)
+            if TEACHER in assemblies and not given:
+                keep_teacher(folder.path / TEACHER, assemblies[TEACHER], prepared, transfer.told_held())
             extra = {"transfer": transfer.told(endings, kept, read(folder.events))}
             if log is not None and endings:
                 log(f"{extra['transfer']['verdict']}.")

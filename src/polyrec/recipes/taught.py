@@ -1,14 +1,19 @@
 """A teacher that was trained before, from its bundle."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from polyrec.artifact import Bundle
+from polyrec.artifact.bundle import describe
+from polyrec.artifact.manifest import Manifest
 from polyrec.batch import Layout
 from polyrec.data.files import Source
 from polyrec.data.where import Between
 from polyrec.errors import ConfigError
 from polyrec.objectives import balance
+from polyrec.recipes.assemble import Assembly
+from polyrec.recipes.outcome import described, golden, period_of
 from polyrec.recipes.prepare import Prepared
 from polyrec.training import Evaluation, History, Parts
 from polyrec.training.loop import Batches
@@ -33,6 +38,23 @@ def taught(folder: str, prepared: Prepared, loader: Batches) -> Result:
     balancer = balance.build("fixed", bundle.objective.terms)
     parts = Parts(bundle.model, bundle.objective, balancer, loader, lambda: Evaluation(None, {}))
     return Result(parts, History(0, 0, 0.0, 0, None, False))
+
+
+def held_by(folder: str, target: str) -> float:
+    """Share of the target's users whose training rows the teacher of a bundle was not shown."""
+    told: dict[str, Any] = Manifest.read(Path(folder)).trained_on.get("held") or {}
+    return float(told.get("share", 0.0)) if told.get("scenario") == target else 0.0
+
+
+def keep_teacher(folder: Path, assembly: Assembly, prepared: Prepared, held: dict[str, Any]) -> None:
+    """Leave the trained teacher as a bundle, which other runs can be given."""
+    manifest = describe(
+        assembly.recipe.name, assembly.model_part, assembly.objective_part, prepared.schema, assembly.model
+    )
+    told = {**described(prepared), **period_of(prepared), "seed": assembly.training.seed, "held": held}
+    model, objective = assembly.model.eval(), assembly.objective.eval()
+    bundle = Bundle(replace(manifest, trained_on=told), prepared.schema, prepared.encoder, model, objective)
+    bundle.save(folder, golden(prepared.splits.valid, prepared))
 
 
 def _differing(one: Layout, other: Layout) -> str:

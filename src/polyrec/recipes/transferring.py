@@ -24,7 +24,7 @@ from polyrec.recipes.endings import Ending, endings, kept, losses_of, verdict
 from polyrec.recipes.prepare import Prepared
 from polyrec.recipes.recipe import Recipe, get
 from polyrec.recipes.rows import Rows
-from polyrec.recipes.taught import taught
+from polyrec.recipes.taught import held_by, taught
 from polyrec.recipes.tuning import Beta, Tried, Tuned, tune
 from polyrec.recipes.window import last_periods
 from polyrec.training import Parts, train
@@ -33,7 +33,7 @@ from polyrec.training.run import Result
 from polyrec.transfer.candidates import Found, Teacher, find, target_rows
 
 TEACHER = "teacher"
-HALVES = 7_041  # seed of the halves of the validation rows
+HALVES, HELD = 7_041, 7_042  # seeds: of the halves of the validation rows, of users kept from the teacher
 
 
 def options_of(run: RunConfig) -> TransferConfig:
@@ -156,10 +156,8 @@ class Transfer:
     def parts(self, assembly: Assembly, results: Mapping[str, Result]) -> Parts:
         """What a stage trains, its rows, and how it is validated."""
         if assembly.stage.data == "train":
-            rows, judge = self.everywhere, self._without_judging
-            return Parts(
-                assembly.model, assembly.objective, assembly.balancer, rows.loader(assembly), judge.evaluate(assembly)
-            )
+            loader, evaluate = self._shown.loader(assembly), self._without_judging.evaluate(assembly)
+            return Parts(assembly.model, assembly.objective, assembly.balancer, loader, evaluate)
         training = assembly.training
         if assembly.stage.data == "transfer":
             found = self.found(results)
@@ -210,8 +208,7 @@ class Transfer:
             parts = results[TEACHER].parts
             teacher = Teacher(parts.model.eval(), parts.objective.served)
             seed = training_of(self.run).seed
-            unseen = _held(self.stopping)
-            self.candidates = find(self._windowed, self.target, unseen, teacher, self.options, seed)
+            self.candidates = find(self._windowed, self.target, self._unseen, teacher, self.options, seed)
         return self.candidates
 
     @cached_property
@@ -221,6 +218,45 @@ class Transfer:
 
     def _batches(self) -> Iterable[Batch]:
         return self.everywhere.batches(self.everywhere.prepared.splits.train)
+
+    @cached_property
+    def held(self) -> float:
+        """Share of the target's users whose training rows the teacher does not see."""
+        if self.options.teacher is not None:
+            return held_by(self.options.teacher, self.options.target)
+        transfers = any(stage.data == "transfer" for stage in get(self.run.recipe).stages)
+        return self.options.held if transfers and self.options.relation else 0.0
+
+    def told_held(self) -> dict[str, Any]:
+        """For the teacher's manifest: which of the target's training rows it was not shown."""
+        return {"scenario": self.options.target, "share": self.held}
+
+    @property
+    def _apart(self) -> Where:
+        """The target's rows that the teacher is not shown."""
+        keys = self.everywhere.prepared.schema.keys
+        return Both(Named(keys.scenario, (self.options.target,)), Share(0.0, self.held, HELD, keys.user))
+
+    @cached_property
+    def _shown(self) -> Rows:
+        """All scenarios' training rows that the teacher learns from."""
+        return self.everywhere if self.held == 0 else self._trained(Not(self._apart))
+
+    @cached_property
+    def _unseen(self) -> Batch:
+        """The target's rows that the teacher did not learn from, and no ending is judged on."""
+        rows = _held(self.stopping)
+        if self.held == 0:
+            return rows
+        apart = self._trained(self._apart)
+        source = apart.prepared.splits.train
+        return join([rows, *apart.batches(source)]) if source.rows() else rows
+
+    def _trained(self, where: Where) -> Rows:
+        prepared = self.everywhere.prepared
+        train = prepared.splits.train
+        found = train.filtered(where if train.where is None else Both(train.where, where))
+        return Rows(self.run, replace(prepared, splits=replace(prepared.splits, train=found)))
 
     @cached_property
     def _without_judging(self) -> Rows:
