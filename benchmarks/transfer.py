@@ -3,10 +3,11 @@
     python benchmarks/transfer.py --out runs/transfer --preset starved --target s5 --seeds 0 1 2
     python benchmarks/transfer.py --out runs/transfer --preset conflict --target s4 --seeds 0 1 2
 
-For each seed a world and for each recipe a fit; the teacher is the bundle of `pooled`, or, where relations are
-asked for, that of `ecat`, which was not shown a quarter of the target's users. On the target's test rows the AUC and the log-loss above the truth's
-own (in thousandths of a nat) against the true probabilities, means of three tasks. `oracle` takes candidates from
-the scenarios that truly help and from no others. A finished run is not run again; each is a line of results.jsonl.
+For each seed a world and for each recipe a fit; the teacher is the bundle of `pooled`, or, where relations are asked
+for, that of `ecat`, which was not shown a quarter of the target's users. On the target's test rows the AUC and the
+log-loss above the truth's own (in thousandths of a nat) against the true probabilities, means of three tasks. `oracle`
+takes candidates from the scenarios that truly help and from no others. A finished run is not run again; each is a line
+of results.jsonl.
 """
 
 import argparse
@@ -69,6 +70,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--only", nargs="+", default=list(RECIPES), help="or any other recipe of ecat's")
+    parser.add_argument("--given", action="store_true", help="the bundle of `pooled` is the teacher of ecat, too")
     options = parser.parse_args()
     add(replace(NO_GUARD, name="oracle"))
     found: dict[str, list[dict[str, Any]]] = {name: [] for name in options.only}
@@ -83,7 +85,7 @@ def main() -> None:
         )
         prepared = prepare(data)
         for name in options.only:
-            found[name].append(one(name, data, prepared, world, options.target, seed, options.out))
+            found[name].append(one(name, data, prepared, world, options.target, seed, options.out, options.given))
             line = {"preset": options.preset, "target": options.target, "seed": seed, "recipe": name, **found[name][-1]}
             with (options.out / "results.jsonl").open("a") as file:
                 file.write(json.dumps(line) + "\n")
@@ -92,7 +94,7 @@ def main() -> None:
 
 
 def one(
-    name: str, data: DataConfig, prepared: Prepared, world: Path, target: str, seed: int, out: Path
+    name: str, data: DataConfig, prepared: Prepared, world: Path, target: str, seed: int, out: Path, given: bool
 ) -> dict[str, Any]:
     folder = out / f"{world.name}-{target}-{name}"
     result = folder / "transfer.json"
@@ -108,7 +110,7 @@ def one(
         model=MODEL,
         training={**base, **(TEACHER if name == "pooled" else {})},
         stages={} if name == "pooled" else stages,
-        transfer={} if recipe.transfer_options is None else {"target": target, **_teacher(recipe, folder, name)},
+        transfer={} if recipe.transfer_options is None else {"target": target, **_teacher(recipe, folder, name, given)},
     )
     with planted(world, target) if name == "oracle" else nullcontext():
         made = fit(run, folder, prepared=prepared, resume=True)
@@ -122,18 +124,15 @@ def one(
     return facts
 
 
-def _teacher(recipe: Recipe, folder: Path, name: str) -> dict[str, str]:
+def _teacher(recipe: Recipe, folder: Path, name: str, given: bool) -> dict[str, str]:
     """The model of all scenarios as it is; where relations are asked for, the one that was not shown some rows."""
-    if name == "ecat" or not any(stage.name == "teacher" for stage in recipe.stages):
+    if (name == "ecat" and not given) or not any(stage.name == "teacher" for stage in recipe.stages):
         return {}
-    asks = any(stage.data == "transfer" for stage in recipe.stages) and (recipe.transfer_options or {}).get(
-        "relation", True
-    )
+    transfers = any(stage.data == "transfer" for stage in recipe.stages)
+    asks = transfers and not given and (recipe.transfer_options or {}).get("relation", True)
     start = folder.name.removesuffix(name)
     return {
-        "teacher": str(
-            folder.with_name(start + "ecat") / "teacher" if asks else folder.with_name(start + "pooled") / "bundle"
-        )
+        "teacher": str(folder.with_name(start + ("ecat" if asks else "pooled")) / ("teacher" if asks else "bundle"))
     }
 
 

@@ -131,6 +131,7 @@ class TransferConfig:
     folds: Annotated[int, Ge(2)] = 5  # of the classifier behind the weights
     beta: Weight | Literal["rows"] | Weights = 1.0  # all candidates against the target's rows; several: tuned
     alpha: Weight | Weights = 0.1  # weight of the distillation; 0: none; several: tuned
+    adversary: Weight = 0.1  # of `dann`: strength of its domain classifier
     temperature: Annotated[float, Gt(0)] = 1.0  # of its rows' weights
     adaptive: bool = True  # distillation weighs rows by whether the teacher is right
     margin: float = 1.0  # standard errors by which another ending than the last one must be better to be kept

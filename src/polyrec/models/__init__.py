@@ -6,6 +6,7 @@ from polyrec.models.aem2tl import AEM2TL as AEM2TL
 from polyrec.models.aitm import AITM as AITM
 from polyrec.models.autoifs import AutoIFS as AutoIFS
 from polyrec.models.cross_stitch import CrossStitch as CrossStitch
+from polyrec.models.ctnet import CTNet as CTNet
 from polyrec.models.dcn import DCN as DCN
 from polyrec.models.deepfm import DeepFM as DeepFM
 from polyrec.models.m2m import M2M as M2M

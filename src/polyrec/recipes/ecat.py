@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 from polyrec.recipes.recipe import Recipe, StageOptions, add
+from polyrec.training.plan import Carry
 
 SMALL: dict[str, Any] = {"batch_size": 256, "epochs": 20, "evaluations": 1, "patience": 3, "metric": "log_loss"}
 TUNING = {**SMALL, "table_lr": 1e-3}  # tables know every scenario's rows already
@@ -99,5 +100,45 @@ FINE_TUNED = add(
         summary="one network for all rows, then trained on with the target scenario's",
         needs="[transfer] target",
         stages=(TEACHER, replace(TUNED, candidate=False)),
+    )
+)
+PLAIN = {"source": False}
+CTNET = add(
+    replace(
+        RECIPE,
+        name="ctnet",
+        paper="Liu et al., arXiv 2208.05728",
+        family="sharing",
+        summary="the target's network, fed by a frozen network of all scenarios through gated adapters",
+        needs="[transfer] target",
+        model="ctnet",
+        stages=(
+            replace(TEACHER, model_options=PLAIN),
+            replace(TARGET, candidate=False, model_options=PLAIN),
+            StageOptions(
+                "adapted",
+                SMALL,
+                data="target",
+                trainable=("inputs.*", "bottom.*", "towers.*", "adapters.*"),
+                carry=(
+                    Carry("target"),
+                    Carry("teacher", of="inputs.", to="source.inputs."),
+                    Carry("teacher", of="bottom.", to="source.bottom."),
+                ),
+            ),
+        ),
+        transfer_options={},
+    )
+)
+DANN = add(
+    replace(
+        RECIPE,
+        name="dann",
+        paper="Ganin et al., JMLR 2016",
+        family="sharing",
+        summary="the model of all scenarios, trained on with an adversary that looks for the target's rows",
+        needs="[transfer] target",
+        stages=(TEACHER, StageOptions("aligned", MIXED, data="adversarial", start="teacher")),
+        transfer_options={"graph": False, "adaptation": False, "relation": False},
     )
 )

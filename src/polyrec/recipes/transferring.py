@@ -18,6 +18,7 @@ from polyrec.data.where import Both, Named, Not, Share, Where
 from polyrec.declare import parse
 from polyrec.errors import ConfigError, DataError, unknown
 from polyrec.objectives import balance
+from polyrec.objectives.adversarial import Adversarial
 from polyrec.objectives.distill import Distilled
 from polyrec.recipes.assemble import Assembly, assemble, training_of
 from polyrec.recipes.endings import Ending, endings, kept, losses_of, verdict
@@ -108,7 +109,7 @@ class Transfer:
 
     def told(self, found: Sequence[Ending], kept: str, events: Iterable[Mapping[str, Any]] = ()) -> dict[str, Any]:
         """For the report: how rows were found, what was tuned, how each ending did, which was kept and why."""
-        told = {"rows": len(self.target)} if self.candidates is None else dict(self.candidates.told)
+        told: dict[str, Any] = {"rows": len(self.target)} if self.candidates is None else dict(self.candidates.told)
         if self.chosen is not None:
             told["tuned"] = asdict(self.chosen)
         shares = [
@@ -163,6 +164,8 @@ class Transfer:
             found = self.found(results)
             chosen = self._tuned(assembly, results, found)
             return self._transfer(assembly, results, found, chosen.beta, chosen.alpha)
+        if assembly.stage.data == "adversarial":
+            return self._adversarial(assembly, self.found(results))
         loader = ByScenario(self.target, batch_size=training.batch_size, seed=training.seed)
         return Parts(assembly.model, assembly.objective, assembly.balancer, loader, self.stopping.evaluate(assembly))
 
@@ -176,11 +179,24 @@ class Transfer:
         loader = ByScenario(found.together(beta), batch_size=training.batch_size, seed=training.seed)
         return Parts(assembly.model, objective, balancer, loader, self.stopping.evaluate(assembly))
 
+    def _adversarial(self, assembly: Assembly, found: Found) -> Parts:
+        training, rows = assembly.training, found.apart()
+        few = found.target.select(torch.arange(min(2, len(found.target))))
+        with torch.no_grad():
+            name, state = next(iter(assembly.model.eval()(few).hidden.items()))
+        strength = self.options.adversary
+        objective = Adversarial(assembly.objective, self._place, (name, state.shape[-1]), strength=strength)
+        loader = ByScenario(rows, batch_size=training.batch_size, seed=training.seed, mixed=True)
+        balancer = balance.build("fixed", objective.terms)
+        return Parts(assembly.model, objective, balancer, loader, self.stopping.evaluate(assembly))
+
     def _tuned(self, assembly: Assembly, results: Mapping[str, Result], found: Found) -> Tuned:
         """Beta and alpha, chosen on the validation rows that stop; what an earlier attempt chose is not tried again."""
         if self.chosen is not None:
             return self.chosen
-        betas, alphas = (one if isinstance(one, tuple) else (one,) for one in (self.options.beta, self.options.alpha))
+        beta, alpha = self.options.beta, self.options.alpha
+        betas: tuple[Beta, ...] = beta if isinstance(beta, tuple) else (beta,)
+        alphas = alpha if isinstance(alpha, tuple) else (alpha,)
         if self.notes is not None and self.notes.exists():
             plain = json.loads(self.notes.read_text(encoding="utf-8"))
             self.chosen = Tuned(plain["beta"], plain["alpha"], tuple(Tried(**one) for one in plain["tried"]))

@@ -12,7 +12,7 @@ from polyrec.config import TransferConfig
 from polyrec.data.held import join
 from polyrec.errors import DataError
 from polyrec.objectives import Objective
-from polyrec.shapes import Bool, Float, Tensor
+from polyrec.shapes import Bool, Float, Int, Tensor
 from polyrec.transfer.adaptation import Adapted, adapt
 from polyrec.transfer.graph import Edges, Reached, reach, tally
 from polyrec.transfer.relation import relations
@@ -37,6 +37,13 @@ class Found:
     candidates: Batch
     weights: Float[Tensor, "C"]
     told: Mapping[str, Any]
+    source: Int[Tensor, "C"]  # scenario of each candidate
+
+    def apart(self) -> Batch:
+        """All rows under their own scenarios' names; the candidates together weigh as much as the target's rows."""
+        named = replace(self.candidates, scenario=self.source)
+        share = float(self.target.weight.sum()) / max(float(named.weight.sum()), 1e-12)
+        return join([self.target, replace(named, weight=named.weight * share)])
 
     def together(self, beta: float | Literal["rows"]) -> Batch:
         """All rows; the candidates together weigh beta times as much as the target's rows.
@@ -91,7 +98,8 @@ def find(
     if options.adaptation:
         told["placebo"] = _placebo(teacher, target, options)
     if not len(picked):
-        return Found(target, picked, torch.zeros(0), {**told, "sources": _sources(names, scenario, related, entire)})
+        sources = _sources(names, scenario, related, entire)
+        return Found(target, picked, torch.zeros(0), {**told, "sources": sources}, picked.scenario)
     source = picked.scenario
     moved = replace(picked, scenario=torch.full_like(source, scenario))
     adapted = _adapted(teacher, target, moved, options) if options.adaptation else None
@@ -102,7 +110,7 @@ def find(
     counts, edges = np.histogram(weights.numpy(), bins=10, range=(0.0, max(float(weights.max()), 1e-6)))
     told["weights"] = {"edges": [round(one, 4) for one in edges.tolist()], "counts": counts.tolist()}
     told["sources"] = _sources(names, scenario, related, entire, reached, source, weights)
-    return Found(target, moved, weights, told)
+    return Found(target, moved, weights, told, source)
 
 
 def target_rows(batches: Batches, scenario: int, name: str) -> Batch:
@@ -200,8 +208,8 @@ def _placebo(teacher: Teacher, target: Batch, options: TransferConfig) -> dict[s
     if len(users) < 2:
         return None
     mine = (np.random.default_rng(1).permutation(len(users)) % 2)[place.ravel()] == 0
-    halves = [target.select(torch.from_numpy(np.flatnonzero(one))) for one in (mine, ~mine)]
-    found = _adapted(teacher, *halves, options)
+    one, other = (target.select(torch.from_numpy(np.flatnonzero(half))) for half in (mine, ~mine))
+    found = _adapted(teacher, one, other, options)
     weights = found.weights.double()
     return {
         "rows": len(weights),
