@@ -61,6 +61,14 @@ NO_DISTILLATION = _without("ecat-no-distillation", "ecat-no-guard without a teac
 UNIFORM = _without(
     "ecat-uniform-distillation", "ecat-no-guard with the teacher right or wrong everywhere alike", adaptive=False
 )
+STATIC = add(
+    replace(
+        NO_GUARD,
+        name="ecat-static-teacher",
+        summary="ecat-no-guard with a teacher of the first half of the training time alone",
+        stages=(replace(TEACHER, data="past"), *NO_GUARD.stages[1:]),
+    )
+)
 ALL_SOURCE = _without(
     "ecat-all-source",
     "every other scenario's rows at weight one: what transfer must not be",

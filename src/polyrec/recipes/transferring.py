@@ -14,7 +14,7 @@ from polyrec.batch import Batch
 from polyrec.config import RunConfig, TransferConfig
 from polyrec.data.files import Source
 from polyrec.data.held import ByScenario, join
-from polyrec.data.where import Both, Named, Not, Share, Where
+from polyrec.data.where import Between, Both, Named, Not, Share, Where
 from polyrec.declare import parse
 from polyrec.errors import ConfigError, DataError, unknown
 from polyrec.objectives import balance
@@ -22,6 +22,7 @@ from polyrec.objectives.adversarial import Adversarial
 from polyrec.objectives.distill import Distilled
 from polyrec.recipes.assemble import Assembly, assemble, training_of
 from polyrec.recipes.endings import Ending, endings, kept, losses_of, verdict
+from polyrec.recipes.outcome import period_of
 from polyrec.recipes.prepare import Prepared
 from polyrec.recipes.recipe import Recipe, get
 from polyrec.recipes.rows import Rows
@@ -156,8 +157,9 @@ class Transfer:
 
     def parts(self, assembly: Assembly, results: Mapping[str, Result]) -> Parts:
         """What a stage trains, its rows, and how it is validated."""
-        if assembly.stage.data == "train":
-            loader, evaluate = self._shown.loader(assembly), self._without_judging.evaluate(assembly)
+        if assembly.stage.data in ("train", "past"):
+            shown = self._shown if assembly.stage.data == "train" else self._past
+            loader, evaluate = shown.loader(assembly), self._without_judging.evaluate(assembly)
             return Parts(assembly.model, assembly.objective, assembly.balancer, loader, evaluate)
         training = assembly.training
         if assembly.stage.data == "transfer":
@@ -257,6 +259,19 @@ class Transfer:
     def _shown(self) -> Rows:
         """All scenarios' training rows that the teacher learns from."""
         return self.everywhere if self.held == 0 else self._trained(Not(self._apart))
+
+    @property
+    def _past(self) -> Rows:
+        """Of those, the rows of the first half of the training time."""
+        prepared = self.everywhere.prepared
+        period = period_of(prepared).get("period", {"from": None, "to": None})
+        first, last = period["from"], period["to"]
+        if not isinstance(first, int | float) or not isinstance(last, int | float):
+            raise ConfigError(
+                f"recipe {self.run.recipe!r} halves the training time: it needs [keys] time, a column of numbers."
+            )
+        early = Between(str(prepared.schema.keys.time), None, (first + last) / 2)
+        return self._trained(early if self.held == 0 else Both(early, Not(self._apart)))
 
     @cached_property
     def _unseen(self) -> Batch:

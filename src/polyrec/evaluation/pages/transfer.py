@@ -25,7 +25,9 @@ def transferred(told: Mapping[str, Any]) -> Section | None:
     sources, endings = told.get("sources") or (), told.get("endings") or ()
     if not sources and not endings:
         return None
-    parts = [tag("p", f"Target: {told.get('target')}, {count(told.get('rows') or 0)} training rows.")]
+    parts: list[Markup | None] = [
+        tag("p", f"Target: {told.get('target')}, {count(told.get('rows') or 0)} training rows.")
+    ]
     if told.get("verdict"):
         parts.append(tag("p", tag("strong", f"{told['verdict']}.")))
     parts += [_graph(told), _checks(told)]
