@@ -3,9 +3,11 @@
     python benchmarks/transfer.py --out runs/transfer --preset starved --target s5 --seeds 0 1 2
     python benchmarks/transfer.py --out runs/transfer --preset conflict --target s4 --seeds 0 1 2
 
-For each seed a world and for each recipe a fit; on the target's test rows the AUC and the log-loss above the truth's
-own (in thousandths of a nat) against the true probabilities, means of three tasks. `oracle` takes candidates from
-the scenarios that truly help and from no others. A finished run is not run again.
+For each seed a world and for each recipe a fit; the teacher is the bundle of `pooled`, or, where relations are asked
+for, that of `ecat`, which was not shown a quarter of the target's users. On the target's test rows the AUC and the
+log-loss above the truth's own (in thousandths of a nat) against the true probabilities, means of three tasks. `oracle`
+takes candidates from the scenarios that truly help and from no others. A finished run is not run again; each is a line
+of results.jsonl.
 """
 
 import argparse
@@ -27,21 +29,24 @@ from polyrec.recipes import get
 from polyrec.recipes.ecat import NO_GUARD
 from polyrec.recipes.fit import fit
 from polyrec.recipes.prepare import Prepared, prepare
-from polyrec.recipes.recipe import add
+from polyrec.recipes.recipe import Recipe, add
 from polyrec.schema import ALL
 from polyrec.transfer import candidates
 
 RECIPES = (
-    "target_only",
     "pooled",
+    "target_only",
     "finetuned",
-    "ecat-all-source",
-    "ecat-paper",
-    "ecat-no-relation",
-    "ecat-no-distillation",
-    "ecat-no-guard",
-    "oracle",
     "ecat",
+    "oracle",
+    "ecat-no-guard",
+    "ecat-paper",
+    "ctnet",
+    "dann",
+    "ecat-no-relation",
+    "ecat-no-graph",
+    "ecat-no-distillation",
+    "ecat-all-source",
 )
 MODEL = {"dim": 8, "widths": [64, 32], "tower_widths": [16]}
 TEACHER = {
@@ -65,6 +70,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--only", nargs="+", default=list(RECIPES), help="or any other recipe of ecat's")
+    parser.add_argument("--given", action="store_true", help="the bundle of `pooled` is the teacher of ecat, too")
     options = parser.parse_args()
     add(replace(NO_GUARD, name="oracle"))
     found: dict[str, list[dict[str, Any]]] = {name: [] for name in options.only}
@@ -79,13 +85,16 @@ def main() -> None:
         )
         prepared = prepare(data)
         for name in options.only:
-            found[name].append(one(name, data, prepared, world, options.target, seed, options.out))
-            print(options.preset, options.target, seed, name, json.dumps(found[name][-1]), flush=True)
+            found[name].append(one(name, data, prepared, world, options.target, seed, options.out, options.given))
+            line = {"preset": options.preset, "target": options.target, "seed": seed, "recipe": name, **found[name][-1]}
+            with (options.out / "results.jsonl").open("a") as file:
+                file.write(json.dumps(line) + "\n")
+            print(options.preset, seed, name, line["auc"], line["excess"], flush=True)
     print(table(found))
 
 
 def one(
-    name: str, data: DataConfig, prepared: Prepared, world: Path, target: str, seed: int, out: Path
+    name: str, data: DataConfig, prepared: Prepared, world: Path, target: str, seed: int, out: Path, given: bool
 ) -> dict[str, Any]:
     folder = out / f"{world.name}-{target}-{name}"
     result = folder / "transfer.json"
@@ -101,7 +110,7 @@ def one(
         model=MODEL,
         training={**base, **(TEACHER if name == "pooled" else {})},
         stages={} if name == "pooled" else stages,
-        transfer={} if recipe.transfer_options is None else {"target": target},
+        transfer={} if recipe.transfer_options is None else {"target": target, **_teacher(recipe, folder, name, given)},
     )
     with planted(world, target) if name == "oracle" else nullcontext():
         made = fit(run, folder, prepared=prepared, resume=True)
@@ -109,8 +118,22 @@ def one(
     report = json.loads(made.report.read_text())
     if "transfer" in report:
         facts["transfer"] = report["transfer"]
+        if report["transfer"].get("sources"):
+            facts["enriched"] = enriched(report["transfer"]["sources"], world, target)
     result.write_text(json.dumps(facts))
     return facts
+
+
+def _teacher(recipe: Recipe, folder: Path, name: str, given: bool) -> dict[str, str]:
+    """The model of all scenarios as it is; where relations are asked for, the one that was not shown some rows."""
+    if (name == "ecat" and not given) or not any(stage.name == "teacher" for stage in recipe.stages):
+        return {}
+    transfers = any(stage.data == "transfer" for stage in recipe.stages)
+    asks = transfers and not given and (recipe.transfer_options or {}).get("relation", True)
+    start = folder.name.removesuffix(name)
+    return {
+        "teacher": str(folder.with_name(start + ("ecat" if asks else "pooled")) / ("teacher" if asks else "bundle"))
+    }
 
 
 def _own(stage: str) -> bool:
@@ -131,6 +154,39 @@ def planted(world: Path, target: str) -> Iterator[None]:
         yield
     finally:
         candidates.relations = real
+
+
+def enriched(sources: Sequence[Mapping[str, Any]], world: Path, target: str) -> dict[str, Any]:
+    """Share of rows from scenarios that truly help, after each step, its lift over the entire space, and AUCs.
+
+    AUC: of a step's score (passes or not; the relation) at telling rows of helpful scenarios from the rest.
+    """
+    told = describe(world)["relations"]
+    helps = {one["scenario"]: told[one["scenario"]][target] == "helps" for one in sources}
+
+    def share(key: str) -> float:
+        whole = sum(one[key] for one in sources)
+        return sum(one[key] for one in sources if helps[one["scenario"]]) / whole if whole else 0.0
+
+    good = sum(one["entire"] for one in sources if helps[one["scenario"]])
+    bad = sum(one["entire"] for one in sources) - good
+    passed = sum(one["graph"] for one in sources if helps[one["scenario"]]) / good
+    wrongly = sum(one["graph"] for one in sources if not helps[one["scenario"]]) / bad
+    won = sum(
+        one["entire"] * other["entire"] * (one["relation"] > other["relation"])
+        + one["entire"] * other["entire"] * 0.5 * (one["relation"] == other["relation"])
+        for one in sources
+        for other in sources
+        if helps[one["scenario"]] and not helps[other["scenario"]]
+    )
+    base = share("entire")
+    return {
+        "entire": round(base, 4),
+        "graph": round(share("graph"), 4),
+        "weight": round(share("share"), 4),
+        "lift": {"graph": round(share("graph") / base, 3), "weight": round(share("share") / base, 3)},
+        "auc": {"graph": round(0.5 * (1 + passed - wrongly), 4), "relation": round(won / (good * bad), 4)},
+    }
 
 
 @torch.inference_mode()

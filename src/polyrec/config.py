@@ -16,6 +16,7 @@ Share = Annotated[float, Gt(0.0), Lt(1.0)]
 FINITE = AllowInfNan(False)
 Positive = Annotated[float, Gt(0), FINITE]
 NotNegative = Annotated[float, Ge(0), FINITE]
+Weights = Annotated[tuple[NotNegative, ...], Len(1)]
 SplitBy = Literal["time", "user", "random"]
 Moment = int | float | datetime | date | str
 
@@ -122,16 +123,22 @@ class TransferConfig:
 
     __pydantic_config__ = STRICT
     target: str
+    teacher: str | None = None  # folder of a bundle that is the teacher; without: one is trained first
+    period: Literal["hour", "day", "week"] | Positive = "day"  # or a number in the time column's units
+    window: Annotated[int, Ge(1)] | None = None  # last periods whose interactions and candidates are looked at; all
     ratio: Positive = 10.0  # candidates for each row of the target
     graph: bool = True  # candidates are what interactions connect with the target; without: all other rows
     adaptation: bool = True  # candidates weigh by how much they look like the target's rows; without: alike
     relation: bool = True  # and by how much of the target their scenario's preferences explain
+    held: Annotated[float, Ge(0), Lt(1)] = 0.25  # share of the target's users that the teacher is not shown
     clip: Positive = 5.0  # bound of a weight
     folds: Annotated[int, Ge(2)] = 5  # of the classifier behind the weights
-    beta: NotNegative | Literal["rows"] = 1.0  # all candidates against the target's rows; by their weights
-    alpha: NotNegative = 0.1  # weight of the distillation; 0: none
+    beta: NotNegative | Literal["rows"] | Weights = 1.0  # all candidates against the target's rows; several: tuned
+    alpha: NotNegative | Weights = 0.1  # weight of the distillation; 0: none; several: tuned
+    adversary: NotNegative = 0.1  # of `dann`: strength of its domain classifier
     temperature: Positive = 1.0  # of its rows' weights
     adaptive: bool = True  # distillation weighs rows by whether the teacher is right
+    margin: float = 1.0  # standard errors by which another ending than the last one must be better to be kept
     parts: Annotated[int, Ge(1)] = 1  # into which the graph is split by user, on disk; for more edges than memory holds
 
 
@@ -163,7 +170,9 @@ class RunConfig:
         """The same run with absolute paths."""
         data = self.data
         paths: dict[str, Any] = {name: tuple(str(folder / one) for one in getattr(data, name)) for name in _PATHS}
-        return replace(self, data=replace(data, schema=str(folder / data.schema), **paths))
+        teacher = self.transfer.get("teacher")
+        transfer = {**self.transfer, "teacher": str(folder / teacher)} if isinstance(teacher, str) else self.transfer
+        return replace(self, data=replace(data, schema=str(folder / data.schema), **paths), transfer=transfer)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values without those that are empty."""

@@ -77,6 +77,7 @@ class ByScenario:
         batch_size: the most rows of a batch.
         seed: of the order.
         power: in [0, 1].
+        mixed: batches of all scenarios' rows instead.
 
     Example:
         >>> from polyrec.testing import example_layout, random_batch
@@ -85,14 +86,15 @@ class ByScenario:
         True
     """
 
-    def __init__(self, held: Batch, *, batch_size: int, seed: int = 0, power: float = 1.0) -> None:
+    def __init__(self, held: Batch, *, batch_size: int, seed: int = 0, power: float = 1.0, mixed: bool = False) -> None:
         if batch_size < 1 or not 0.0 <= power <= 1.0:
             raise ConfigError(f"batch_size = {batch_size} must be at least 1, power = {power} within 0 and 1.")
         if not len(held):
             raise DataError("no training row is a positive: there is nothing to retrieve. Check the task's label.")
         self.held, self.seed = held, seed
-        order = torch.argsort(held.scenario, stable=True)
-        sizes = torch.bincount(held.scenario, minlength=len(held.layout.scenarios))
+        scenario = torch.zeros_like(held.scenario) if mixed else held.scenario
+        order = torch.argsort(scenario, stable=True)
+        sizes = torch.bincount(scenario, minlength=len(held.layout.scenarios))
         self._rows = [part for part in torch.split(order, sizes.tolist()) if len(part)]
         counts = np.array([len(part) for part in self._rows])
         parts = np.ceil(counts / batch_size).astype(int)

@@ -160,7 +160,33 @@ class Both:
         return False if self.one.columns and self.one.verdict(statistics, kind) is False else None
 
 
-Where = Between | Share | Named | Both
+@dataclass(frozen=True, slots=True)
+class Not:
+    """Rows that do not meet a condition.
+
+    Example:
+        >>> Not(Named("tab", ("home",))).mask(pa.table({"tab": ["home", "feed", None]}), 0).tolist()
+        [False, True, True]
+    """
+
+    one: "Where"
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Columns that must be read to decide."""
+        return self.one.columns
+
+    def mask(self, rows: pa.Table, first: int) -> np.ndarray:
+        """Which rows belong, bool [B]; `first` is the number of the first of them."""
+        return np.asarray(~self.one.mask(rows, first))
+
+    def verdict(self, statistics: Mapping[str, Any], kind: pa.DataType) -> bool | None:
+        """All where none meets the condition, and the other way round; else look."""
+        known = self.one.verdict(statistics, kind)
+        return None if known is None else not known
+
+
+Where = Between | Share | Named | Both | Not
 _KINDS: dict[str, type[Between] | type[Share] | type[Named]] = {"between": Between, "share": Share, "named": Named}
 
 
@@ -168,6 +194,8 @@ def to_dict(where: Where) -> dict[str, Any]:
     """Plain values; `from_dict` reads them back."""
     if isinstance(where, Both):
         return {"kind": "both", "one": to_dict(where.one), "other": to_dict(where.other)}
+    if isinstance(where, Not):
+        return {"kind": "not", "one": to_dict(where.one)}
     return {"kind": type(where).__name__.lower(), **asdict(where)}
 
 
@@ -180,6 +208,8 @@ def from_dict(values: Mapping[str, Any]) -> Where:
     """
     if values["kind"] == "both":
         return Both(from_dict(values["one"]), from_dict(values["other"]))
+    if values["kind"] == "not":
+        return Not(from_dict(values["one"]))
     options = {key: value for key, value in values.items() if key != "kind"}
     if values["kind"] == "named":
         options["values"] = tuple(options["values"])

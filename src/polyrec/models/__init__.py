@@ -7,6 +7,7 @@ from polyrec.models.aesm2 import AESM2 as AESM2
 from polyrec.models.aitm import AITM as AITM
 from polyrec.models.autoifs import AutoIFS as AutoIFS
 from polyrec.models.cross_stitch import CrossStitch as CrossStitch
+from polyrec.models.ctnet import CTNet as CTNet
 from polyrec.models.dcn import DCN as DCN
 from polyrec.models.deepfm import DeepFM as DeepFM
 from polyrec.models.hinet import HiNet as HiNet

@@ -1,6 +1,7 @@
 """Objectives: a model's answer and a batch in, named terms of the loss out. Importing them registers them."""
 
 from polyrec.objectives import (
+    adversarial,
     balance,
     contrastive,
     counterfactual,
@@ -19,6 +20,7 @@ __all__ = [
     "Objective",
     "Predictions",
     "Terms",
+    "adversarial",
     "balance",
     "build",
     "contrastive",

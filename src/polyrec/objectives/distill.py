@@ -19,8 +19,9 @@ class Distilled(Objective):
     """The terms of an objective, and one that pulls the student's hidden states to a teacher's.
 
     Formula:
-        L_kd = mean_b a(b) sum_l || P_l h_l(b) - stopgrad g_l(b) ||^2 / d_l
+        L_kd = sum_b w_b a(b) sum_l || P_l h_l(b) - stopgrad g_l(b) ||^2 / d_l / sum_b w_b
         a(b) = stopgrad sigmoid((loss_student(b) - loss_teacher(b)) / temperature)
+        w: the rows' weights.
         h: the student's hidden states, g: the teacher's of the same names, d: their width, P: learned maps that start
         at the identity where widths agree. Rows on which the teacher predicts the labels better count for more. With
         `adaptive = False`, a = 1/2.
@@ -94,12 +95,13 @@ class Distilled(Objective):
         with torch.no_grad():
             told, right = self._teacher[0](batch)
             share = self._share(self.base.predict(output), right, batch)
-            self._watched = {"distilled_share": share.mean() if len(batch) else share.sum()}
+            whole = batch.weight.sum().clamp(min=1e-12)
+            self._watched = {"distilled_share": (batch.weight * share).sum() / whole}
         total = batch.weight.new_zeros(len(batch))
         for name, safe in self.names.items():
             gap = self.maps[safe](output.hidden[name]) - told.hidden[name].detach()
             total = total + gap.square().mean(1)
-        return {**terms, DISTILL: self.alpha * (share * total).sum() / max(len(batch), 1)}
+        return {**terms, DISTILL: self.alpha * (batch.weight * share * total).sum() / whole}
 
     def _share(self, mine: Predictions, teachers: Predictions, batch: Batch) -> Float[Tensor, "B"]:
         if not self.adaptive:

@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 from polyrec.recipes.recipe import Recipe, StageOptions, add
+from polyrec.training.plan import Carry
 
 SMALL: dict[str, Any] = {"batch_size": 256, "epochs": 20, "evaluations": 1, "patience": 3, "metric": "log_loss"}
 TUNING = {**SMALL, "table_lr": 1e-3}  # tables know every scenario's rows already
@@ -31,7 +32,7 @@ RECIPE = add(
         needs="[transfer] target, keys of users and items",
         model="pooled",
         stages=(TEACHER, TARGET, TUNED, TRANSFER, SETTLED),
-        transfer_options={},
+        transfer_options={"beta": (1.0, 0.3, 3.0), "alpha": (0.1, 0.0, 1.0)},
     )
 )
 ALONE = replace(TRANSFER, candidate=False)
@@ -45,7 +46,7 @@ def _without(name: str, summary: str, **options: Any) -> Recipe:
             name=name,
             summary=summary,
             stages=(TEACHER, ALONE, replace(SETTLED, candidate=False)),
-            transfer_options=options,
+            transfer_options={**(RECIPE.transfer_options or {}), **options},
         )
     )
 
@@ -59,6 +60,14 @@ NO_RELATION = _without("ecat-no-relation", "ecat-no-guard with every other scena
 NO_DISTILLATION = _without("ecat-no-distillation", "ecat-no-guard without a teacher's hidden states", alpha=0.0)
 UNIFORM = _without(
     "ecat-uniform-distillation", "ecat-no-guard with the teacher right or wrong everywhere alike", adaptive=False
+)
+STATIC = add(
+    replace(
+        NO_GUARD,
+        name="ecat-static-teacher",
+        summary="ecat-no-guard with a teacher of the first half of the training time alone",
+        stages=(replace(TEACHER, data="past"), *NO_GUARD.stages[1:]),
+    )
 )
 ALL_SOURCE = _without(
     "ecat-all-source",
@@ -99,5 +108,45 @@ FINE_TUNED = add(
         summary="one network for all rows, then trained on with the target scenario's",
         needs="[transfer] target",
         stages=(TEACHER, replace(TUNED, candidate=False)),
+    )
+)
+PLAIN = {"source": False}
+CTNET = add(
+    replace(
+        RECIPE,
+        name="ctnet",
+        paper="Liu et al., arXiv 2208.05728",
+        family="sharing",
+        summary="the target's network, fed by a frozen network of all scenarios through gated adapters",
+        needs="[transfer] target",
+        model="ctnet",
+        stages=(
+            replace(TEACHER, model_options=PLAIN),
+            replace(TARGET, candidate=False, model_options=PLAIN),
+            StageOptions(
+                "adapted",
+                SMALL,
+                data="target",
+                trainable=("inputs.*", "bottom.*", "towers.*", "adapters.*"),
+                carry=(
+                    Carry("target"),
+                    Carry("teacher", of="inputs.", to="source.inputs."),
+                    Carry("teacher", of="bottom.", to="source.bottom."),
+                ),
+            ),
+        ),
+        transfer_options={},
+    )
+)
+DANN = add(
+    replace(
+        RECIPE,
+        name="dann",
+        paper="Ganin et al., JMLR 2016",
+        family="sharing",
+        summary="the model of all scenarios, trained on with an adversary that looks for the target's rows",
+        needs="[transfer] target",
+        stages=(TEACHER, StageOptions("aligned", MIXED, data="adversarial", start="teacher")),
+        transfer_options={"graph": False, "adaptation": False, "relation": False},
     )
 )

@@ -16,10 +16,11 @@ from polyrec.recipes.outcome import keep
 from polyrec.recipes.prepare import Prepared, prepare
 from polyrec.recipes.recipe import get
 from polyrec.recipes.rows import Rows
-from polyrec.recipes.transferring import Transfer
+from polyrec.recipes.taught import keep_teacher, vocabulary_of
+from polyrec.recipes.transferring import TEACHER, Transfer
 from polyrec.training import History, Parts, Stage
 from polyrec.training import run as run_plan
-from polyrec.training.events import Events
+from polyrec.training.events import Events, read
 from polyrec.training.progress import Log
 from polyrec.training.run import Result
 
@@ -64,10 +65,13 @@ def fit(
         return folder
     known = prepared is not None  # and told by who prepared it
     # Bad rows and options are refused before anything is written.
-    prepared = prepared or prepare(run.data, folder.vocabulary, progress)
+    known = folder.vocabulary if folder.vocabulary.exists() else vocabulary_of(run.transfer) or folder.vocabulary
+    prepared = prepared or prepare(run.data, known, progress)
     plan, rows = plan_of(run), Rows(run, prepared)
     recipe = get(run.recipe)
-    transfer = Transfer.of(run, prepared) if recipe.transfer_options is not None else None
+    notes = folder.path / "tuned.json"
+    transfer = Transfer.of(run, prepared, notes) if recipe.transfer_options is not None else None
+    given = transfer.given() if transfer is not None else {}
     judged = transfer.rows if transfer is not None else rows
     assemblies = {stage.name: assemble(run, prepared.encoder.layout, stage.name) for stage in plan.stages}
     with folder.held():
@@ -83,11 +87,15 @@ def fit(
             assembly = assemblies[stage.name]
             return _parts(rows, assembly) if transfer is None else transfer.parts(assembly, results)
 
-        results = run_plan(plan, build, folder=folder.path, resume=resume, log=log)
+        results = run_plan(plan, build, folder=folder.path, resume=resume, log=log, given=given)
         kept, extra = plan.stages[-1].name, {}
         if transfer is not None:
             kept, endings = transfer.endings(recipe, results)
-            extra = {"transfer": transfer.told(endings, kept)}
+            if TEACHER in assemblies and not given:
+                keep_teacher(folder.path / TEACHER, assemblies[TEACHER], prepared, transfer.told_held())
+            extra = {"transfer": transfer.told(endings, kept, read(folder.events))}
+            if log is not None and endings:
+                log(f"{extra['transfer']['verdict']}.")
         run_facts = {**_told([one.history for one in results.values()]), "seed": training.seed}
         _validated(folder, results[kept], run_facts)
         if only_validate:

@@ -66,7 +66,7 @@ def keep(
     manifest = replace(
         bundle.manifest,
         metrics=_headline(report),
-        trained_on={**described(prepared), **_period(prepared), "seed": assembly.training.seed},
+        trained_on={**described(prepared), **period_of(prepared), "seed": assembly.training.seed},
     )
     replace(bundle, manifest=manifest).save(folder.bundle, golden(source, prepared), report.to_json())
     write_text(folder.page, render(report.to_dict(), events(folder.events)))
@@ -112,7 +112,7 @@ def described(prepared: Prepared) -> dict[str, Any]:
     }
 
 
-def _period(prepared: Prepared) -> dict[str, Any]:
+def period_of(prepared: Prepared) -> dict[str, Any]:
     """First and last time of the training rows, where the schema names a time."""
     name, source = prepared.schema.keys.time, prepared.splits.train
     if name is None:

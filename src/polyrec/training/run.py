@@ -48,7 +48,13 @@ Build = Callable[[Stage, Mapping[str, Result]], Parts]
 
 
 def run(
-    plan: Plan, build: Build, *, folder: Path | None = None, resume: bool = False, log: Log | None = None
+    plan: Plan,
+    build: Build,
+    *,
+    folder: Path | None = None,
+    resume: bool = False,
+    log: Log | None = None,
+    given: Mapping[str, Result] | None = None,
 ) -> dict[str, Result]:
     """Train every stage of a plan; the last result is the plan's.
 
@@ -58,12 +64,15 @@ def run(
         folder: as for `train`; every stage has its own checkpoint in it.
         resume: stages that have ended are read back, and the one under way goes on.
         log: told of each validation.
+        given: stages that are trained already; they are left out.
 
     Raises:
         ConfigError: a stage cannot start from the weights it names.
     """
-    results: dict[str, Result] = {}
+    results: dict[str, Result] = dict(given or {})
     for stage in plan.stages:
+        if stage.name in results:
+            continue
         parts = build(stage, results)
         _begin(plan, stage, parts, results)
         history = train(

@@ -12,9 +12,9 @@ from polyrec.config import TransferConfig
 from polyrec.data.held import join
 from polyrec.errors import DataError
 from polyrec.objectives import Objective
-from polyrec.shapes import Bool, Float, Tensor
+from polyrec.shapes import Bool, Float, Int, Tensor
 from polyrec.transfer.adaptation import Adapted, adapt
-from polyrec.transfer.graph import Edges, Reached, reach
+from polyrec.transfer.graph import Edges, Reached, reach, tally
 from polyrec.transfer.relation import relations
 
 Batches = Callable[[], Iterable[Batch]]
@@ -37,6 +37,13 @@ class Found:
     candidates: Batch
     weights: Float[Tensor, "C"]
     told: Mapping[str, Any]
+    source: Int[Tensor, "C"]  # scenario of each candidate
+
+    def apart(self) -> Batch:
+        """All rows under their own scenarios' names; the candidates together weigh as much as the target's rows."""
+        named = replace(self.candidates, scenario=self.source)
+        share = float(self.target.weight.sum()) / max(float(named.weight.sum()), 1e-12)
+        return join([self.target, replace(named, weight=named.weight * share)])
 
     def together(self, beta: float | Literal["rows"]) -> Batch:
         """All rows; the candidates together weigh beta times as much as the target's rows.
@@ -52,18 +59,21 @@ class Found:
         return join([self.target, replace(self.candidates, weight=self.candidates.weight * share)])
 
 
-def find(batches: Batches, target: Batch, teacher: Teacher, options: TransferConfig, seed: int = 0) -> Found:
+def find(
+    batches: Batches, target: Batch, unseen: Batch, teacher: Teacher, options: TransferConfig, seed: int = 0
+) -> Found:
     """Candidates for a target scenario, with their weights.
 
-    1. Graph: rows of other scenarios with an item and a user that interactions connect with the target's items; rows
+    1. Relation: only scenarios whose preferences explain something of the target's rows; a weight each.
+    2. Graph: rows of other scenarios with an item and a user that interactions connect with the target's items; rows
        with and without an interaction alike, since leaving those without out would move the base rate.
-    2. Relation: only scenarios whose preferences explain something of the target's rows; a weight each.
     3. Thinned at random to `ratio` rows for each of the target's.
     4. Adaptation: density ratios on the teacher's hidden state, every row under the target's name.
 
     Args:
-        batches: all training rows, in order; read some times over.
+        batches: training rows (of a window), in order; read some times over.
         target: the target's rows among them (`target_rows`).
+        unseen: rows of the target that the teacher did not learn from, and no ending is judged on.
         teacher: trained on the entire space.
         options: which of the steps are taken, and their bounds.
         seed: of the thinning.
@@ -72,19 +82,24 @@ def find(batches: Batches, target: Batch, teacher: Teacher, options: TransferCon
         DataError: a graph is asked for, and rows have no item.
     """
     names, scenario = target.layout.scenarios, int(target.scenario[0])
-    related = relations(teacher.model, teacher.objective, target) if options.relation else dict.fromkeys(names, 1.0)
+    related = relations(teacher.model, teacher.objective, unseen) if options.relation else dict.fromkeys(names, 1.0)
     entire = np.zeros(len(names), np.int64)
     for batch in batches():
         entire += np.bincount(batch.scenario[batch.scenario >= 0].numpy(), minlength=len(names))
     entire[scenario] = 0
-    graph = _graph(batches, scenario, target, options) if options.graph else None
     allowed = torch.tensor([related[name] > 0 and place != scenario for place, name in enumerate(names)])
+    graph = _graph(batches, allowed, target, options) if options.graph else None
     reached, picked = _picked(batches, graph, allowed, scenario, options.ratio * len(target), seed)
     told: dict[str, Any] = {"target": names[scenario], "rows": len(target)}
+    if options.relation:
+        told["related"] = {"rows": len(unseen), "itself": round(related[names[scenario]], 4)}
     if graph is not None:
         told["graph"] = {"items": graph.kept, "own items": graph.own, "users": len(graph.users)}
+    if options.adaptation:
+        told["placebo"] = _placebo(teacher, target, options)
     if not len(picked):
-        return Found(target, picked, torch.zeros(0), {**told, "sources": _sources(names, scenario, related, entire)})
+        sources = _sources(names, scenario, related, entire)
+        return Found(target, picked, torch.zeros(0), {**told, "sources": sources}, picked.scenario)
     source = picked.scenario
     moved = replace(picked, scenario=torch.full_like(source, scenario))
     adapted = _adapted(teacher, target, moved, options) if options.adaptation else None
@@ -92,8 +107,10 @@ def find(batches: Batches, target: Batch, teacher: Teacher, options: TransferCon
     weights = weights * torch.tensor([related[name] for name in names])[source]
     if adapted is not None:
         told["adaptation"] = {"auc": adapted.auc, "effective": adapted.effective, "clipped": adapted.clipped}
+    counts, edges = np.histogram(weights.numpy(), bins=10, range=(0.0, max(float(weights.max()), 1e-6)))
+    told["weights"] = {"edges": [round(one, 4) for one in edges.tolist()], "counts": counts.tolist()}
     told["sources"] = _sources(names, scenario, related, entire, reached, source, weights)
-    return Found(target, moved, weights, told)
+    return Found(target, moved, weights, told, source)
 
 
 def target_rows(batches: Batches, scenario: int, name: str) -> Batch:
@@ -109,8 +126,8 @@ def target_rows(batches: Batches, scenario: int, name: str) -> Batch:
     return rows
 
 
-def _graph(batches: Batches, scenario: int, target: Batch, options: TransferConfig) -> Reached:
-    """The graph of positives, and as many items as give about `ratio` candidate rows for each of the target's."""
+def _graph(batches: Batches, allowed: Tensor, target: Batch, options: TransferConfig) -> Reached:
+    """The graph of positives, and as many items as give about `ratio` rows of allowed scenarios for each target row."""
     if target.item is None:
         raise DataError(
             "the graph of users and items needs both keys in the schema, and [keys] has no item. "
@@ -121,21 +138,20 @@ def _graph(batches: Batches, scenario: int, target: Batch, options: TransferConf
         for batch in batches():
             yield _keys(batch, (batch.observed & (batch.labels > 0.5)).any(1))
 
-    counted = _counted(_keys(batch, batch.scenario != scenario)[1] for batch in batches())
+    shown, counts = tally(_keys(batch, _allowed(batch, allowed))[1] for batch in batches())
 
     def keep(items: np.ndarray, own: int) -> int:
-        rows = np.cumsum([counted.get(item, 0) for item in items.tolist()])
+        if not len(shown):
+            return own
+        place = np.searchsorted(shown, items).clip(max=len(shown) - 1)
+        rows = np.cumsum(np.where(shown[place] == items, counts[place], 0))
         return max(own, int(np.searchsorted(rows, options.ratio * len(target))) + 1)
 
     return reach(edges(), _keys(target, torch.ones(len(target), dtype=torch.bool))[1], keep, parts=options.parts)
 
 
-def _counted(blocks: Iterable[np.ndarray]) -> dict[int, int]:
-    found: dict[int, int] = {}
-    for block in blocks:
-        for item, count in zip(*(one.tolist() for one in np.unique(block, return_counts=True)), strict=True):
-            found[item] = found.get(item, 0) + count
-    return found
+def _allowed(batch: Batch, allowed: Bool[Tensor, "S"]) -> Bool[Tensor, "B"]:
+    return allowed[batch.scenario.clamp(min=0)] & (batch.scenario >= 0)
 
 
 def _keys(batch: Batch, rows: Bool[Tensor, "B"]) -> Edges:
@@ -157,7 +173,7 @@ def _picked(
     random = torch.Generator().manual_seed(seed)
     held = []
     for batch in batches():
-        rows = _passes(batch, graph, scenario) & allowed[batch.scenario.clamp(min=0)]
+        rows = _passes(batch, graph, scenario) & _allowed(batch, allowed)
         rows &= torch.rand(len(batch), generator=random) < share
         held.append(batch.select(torch.nonzero(rows)[:, 0]))
     return reached, join(held)
@@ -181,6 +197,26 @@ def _adapted(teacher: Teacher, target: Batch, candidates: Batch, options: Transf
         clip=options.clip,
         folds=options.folds,
     )
+
+
+def _placebo(teacher: Teacher, target: Batch, options: TransferConfig) -> dict[str, float] | None:
+    """Half of the target's users against the other half, whose weights must be about 1; None with fewer than 2 users.
+
+    The classifier has no more rows than those, so that its weights scatter more than those of candidates.
+    """
+    users, place = np.unique(target.user.numpy(), return_inverse=True)
+    if len(users) < 2:
+        return None
+    mine = (np.random.default_rng(1).permutation(len(users)) % 2)[place.ravel()] == 0
+    one, other = (target.select(torch.from_numpy(np.flatnonzero(half))) for half in (mine, ~mine))
+    found = _adapted(teacher, one, other, options)
+    weights = found.weights.double()
+    return {
+        "rows": len(weights),
+        "auc": round(found.auc, 4),
+        "weight": round(float(weights.mean()), 4),
+        "spread": round(float(weights.std(correction=0)), 4),
+    }
 
 
 def _representation(teacher: Teacher, rows: Batch) -> Float[Tensor, "B H"]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -81,17 +82,29 @@ def reach(
     return Reached(items[order], score[order], own, kept, np.sort(np.concatenate(users)))
 
 
+def tally(blocks: Iterable[Int[np.ndarray, "E"]]) -> tuple[Int[np.ndarray, "I"], Int[np.ndarray, "I"]]:
+    """Every key of the blocks, rising, and how often it comes; memory holds the distinct keys.
+
+    Example:
+        >>> [one.tolist() for one in tally([np.array([7, 8, 7]), np.array([9, 7])])]
+        [[7, 8, 9], [3, 1, 1]]
+    """
+    keys, total = np.zeros(0, np.int64), np.zeros(0, np.int64)
+    for block in blocks:
+        found, counts = np.unique(block, return_counts=True)
+        union = np.union1d(keys, found)
+        grown = np.zeros(len(union), np.int64)
+        grown[np.searchsorted(union, keys)] = total
+        grown[np.searchsorted(union, found)] += counts
+        keys, total = union, grown
+    return keys, total
+
+
 def _degrees(parts: Iterator[Edges], target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Every item, rising, and how many users interacted with it."""
-    items, degree = target, np.zeros(len(target))
-    for _, pairs in parts:
-        found, counts = np.unique(pairs, return_counts=True)
-        union = np.union1d(items, found)
-        grown = np.zeros(len(union))
-        grown[np.searchsorted(union, items)] = degree
-        grown[np.searchsorted(union, found)] += counts
-        items, degree = union, grown
-    return items, degree
+    items, degree = tally(chain([target], (pairs for _, pairs in parts)))
+    degree[np.searchsorted(items, target)] -= 1
+    return items, degree.astype(np.float64)
 
 
 def _scores(parts: Iterator[Edges], items: np.ndarray, degree: np.ndarray, mine: np.ndarray) -> np.ndarray:

@@ -3,13 +3,15 @@
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
+import numpy as np
 import torch
 from torch.nn import functional
 
-from polyrec.batch import Batch, Output
+from polyrec.batch import NO_USER, Batch, Output
 from polyrec.objectives import Objective
 from polyrec.objectives.start import shift
 from polyrec.schema import ALL
+from polyrec.shapes import Float, Int
 
 BLOCK = 8_192
 
@@ -19,15 +21,17 @@ def relations(model: Callable[[Batch], Output], objective: Objective, rows: Batc
     """For each scenario, the share of what the model explains of the target's rows that it explains as that scenario.
 
     Formula:
-        L_s = sum over tasks of min_c mean BCE(logit_t(x, scenario := s) + c, y_t)
-        r_s = max(0, (L_0 - L_s) / (L_0 - min_s' L_s')), L_0 the loss of the best constants
-        1: as good as the best; 0: no better than knowing nothing. The constant c takes out base rates, which
-        scenarios differ in whether their preferences agree or not.
+        l_s(b) = sum over tasks of the cross-entropy of logit_t(x_b, scenario := s) + c_st, c the best constant
+        g_s    = mean_b l_0(b) - l_s(b), l_0 with the best constants alone; e_s its standard error, by users
+        r_s    = g_s / max g where g_s > e_s, else 0
+        1: as good as the best; 0: no better than knowing nothing, as far as these rows can tell. The constants take
+        out base rates, which scenarios differ in whether their preferences agree or not.
 
     Args:
         model: one trained on every scenario, that reads the scenario.
         objective: gives its predictions.
-        rows: of the target scenario, with labels; its training rows.
+        rows: of the target scenario, with labels, that the model did not learn from: of rows that it knows it explains
+            much as any scenario.
 
     Source: this project's own; not in Hou et al. 2024, whose weights look at x alone and cannot see that the same x
     means the opposite elsewhere.
@@ -37,35 +41,58 @@ def relations(model: Callable[[Batch], Output], objective: Objective, rows: Batc
         relations(teacher, objective, rows_of_mini)      # {"home": 0.91, "search": 0.0, "mini": 1.0}
         ```
     """
-    nothing = _constants(rows)
-    losses = {name: _loss(model, objective, rows, place) for place, name in enumerate(rows.layout.scenarios)}
-    explained = nothing - min(losses.values())
-    if explained <= 0:
-        return dict.fromkeys(losses, 0.0)
-    return {name: max(0.0, (nothing - loss) / explained) for name, loss in losses.items()}
+    nothing, found = _constants(rows), {}
+    for place, name in enumerate(rows.layout.scenarios):
+        found[name] = gap(nothing - _losses(model, objective, rows, place), rows.user.numpy())
+    most = max((gain for gain, _ in found.values()), default=0.0)
+    return {name: gain / most if gain > error and most > 0 else 0.0 for name, (gain, error) in found.items()}
 
 
-def _constants(rows: Batch) -> float:
-    total = 0.0
+def gap(difference: Float[np.ndarray, "B"], users: Int[np.ndarray, "B"]) -> tuple[float, float]:
+    """Mean of the rows' differences, and its standard error with users as clusters; rows of nobody are each alone.
+
+    Example:
+        >>> mean, error = gap(np.array([1.0, 3.0]), np.array([7, 8]))
+        >>> round(mean, 3), round(error, 3)
+        (2.0, 1.0)
+    """
+    count = len(difference)
+    if not count:
+        return 0.0, 0.0
+    alone = users == NO_USER
+    keys = np.where(alone, np.arange(count), users)
+    _, place = np.unique(np.stack([alone, keys]), axis=1, return_inverse=True)
+    mean = float(difference.mean())
+    sums = np.bincount(place.ravel(), weights=difference - mean)
+    clusters = len(sums)
+    return mean, float(np.sqrt((sums**2).sum() * clusters / max(clusters - 1, 1)) / count)
+
+
+def _constants(rows: Batch) -> Float[np.ndarray, "B"]:
+    total = torch.zeros(len(rows), dtype=torch.float64)
     for target in rows.layout.targets:
         label, inside = rows.target(target)
         if target.space == ALL and inside.any():
-            rate = label[inside].double().mean()
-            total += float(functional.binary_cross_entropy(rate.expand(1), rate.expand(1)))
-    return total
+            answer = label[inside].double()
+            rate = answer.mean().expand(len(answer))
+            total[inside] += functional.binary_cross_entropy(rate, answer, reduction="none")
+    return np.asarray(total.numpy())
 
 
-def _loss(model: Callable[[Batch], Output], objective: Objective, rows: Batch, scenario: int) -> float:
+def _losses(
+    model: Callable[[Batch], Output], objective: Objective, rows: Batch, scenario: int
+) -> Float[np.ndarray, "B"]:
     moved = replace(rows, scenario=torch.full_like(rows.scenario, scenario))
     parts = [
         objective.predict(model(moved.select(torch.arange(at, min(at + BLOCK, len(rows))))))
         for at in range(0, len(rows), BLOCK)
     ]
-    total = 0.0
+    total = torch.zeros(len(rows), dtype=torch.float64)
     for target in rows.layout.targets:
         label, inside = rows.target(target)
         if target.space == ALL and inside.any():
             logit = torch.cat([part[target] for part in parts])[inside].double()
             answer = label[inside].double()
-            total += float(functional.binary_cross_entropy_with_logits(logit + shift(logit, answer), answer))
-    return total
+            logit = logit + shift(logit, answer)
+            total[inside] += functional.binary_cross_entropy_with_logits(logit, answer, reduction="none")
+    return np.asarray(total.numpy())

@@ -43,8 +43,8 @@ def by_hand(base, output, told, batch, alpha, temperature):
             losses.append(loss)
         share = 1 / (1 + 2.718281828459045 ** (-(losses[0] - losses[1]) / temperature))
         gap = (output.hidden["bottom"][row] - told.hidden["bottom"][row]).double()
-        total += share * (gap**2).sum().item() / len(gap)
-    return alpha * total / len(batch)
+        total += batch.weight[row].item() * share * (gap**2).sum().item() / len(gap)
+    return alpha * total / batch.weight.double().sum().item()
 
 
 def test_the_term_is_the_formula(base):
@@ -56,6 +56,16 @@ def test_the_term_is_the_formula(base):
     assert terms[DISTILL].item() == pytest.approx(by_hand(base, output, told, batch, 0.3, 2.0), rel=1e-4)
     for name, term in base(output, batch).items():
         assert torch.equal(term, terms[name])
+
+
+def test_a_row_of_no_weight_is_not_distilled(base):
+    batch = random_batch(LAYOUT, 20, seed=1)
+    batch.weight[:10] = 0.0
+    output, told = answer(base, batch, 0), answer(base, batch, 1)
+    Distilled(base, taught(base, told), {"bottom": (5, 5)})(output, batch)[DISTILL].backward()
+    gradient = output.hidden["bottom"].grad.abs().sum(1)
+    assert (gradient[:10] == 0).all()
+    assert (gradient[10:] > 0).all()
 
 
 def test_only_the_student_moves(base):
@@ -87,7 +97,8 @@ def test_not_adaptive_is_one_half_everywhere(base):
     batch = random_batch(LAYOUT, 10, seed=1)
     output, told = answer(base, batch, 0), answer(base, batch, 1)
     made = Distilled(base, taught(base, told), {"bottom": (5, 5)}, alpha=1.0, adaptive=False)
-    expected = 0.5 * functional.mse_loss(output.hidden["bottom"], told.hidden["bottom"])
+    gap = functional.mse_loss(output.hidden["bottom"], told.hidden["bottom"], reduction="none").mean(1)
+    expected = 0.5 * (batch.weight * gap).sum() / batch.weight.sum()
     assert made(output, batch)[DISTILL].item() == pytest.approx(expected.item(), rel=1e-5)
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from polyrec.evaluation.figures.markup import Markup, join, tag
 from polyrec.evaluation.figures.wording import count, finite
-from polyrec.evaluation.pages.shell import Section, table
+from polyrec.evaluation.pages.shell import Section, folded, table
 
 ENDINGS = {
     "target": "the target's rows alone",
@@ -25,10 +25,20 @@ def transferred(told: Mapping[str, Any]) -> Section | None:
     sources, endings = told.get("sources") or (), told.get("endings") or ()
     if not sources and not endings:
         return None
-    parts = [tag("p", f"Target: {told.get('target')}, {count(told.get('rows') or 0)} training rows."), _graph(told)]
+    parts: list[Markup | None] = [
+        tag("p", f"Target: {told.get('target')}, {count(told.get('rows') or 0)} training rows.")
+    ]
+    if told.get("verdict"):
+        parts.append(tag("p", tag("strong", f"{told['verdict']}.")))
+    parts += [_graph(told), _checks(told)]
     if sources:
         head = ["Scenario", "Entire space", "After the graph", "Candidates", "Relation", "Weight", "Share"]
         parts.append(table(head, [_line(one) for one in sources], "The funnel of rows by source scenario"))
+    parts += [
+        _weights(told.get("weights") or {}),
+        _tuned(told.get("tuned") or {}),
+        _shares(told.get("distilled") or ()),
+    ]
     if len(endings) > 1:
         parts.append(_endings(endings, str(told.get("kept"))))
     return Section("transfer", "Transfer", _LEAD if sources else None, join(*parts))
@@ -47,6 +57,56 @@ def _graph(told: Mapping[str, Any]) -> Markup | None:
     return tag("p", " ".join(words)) if words else None
 
 
+def _checks(told: Mapping[str, Any]) -> Markup | None:
+    """What relations were asked about, and the placebo."""
+    related, placebo, words = told.get("related"), told.get("placebo"), []
+    if related:
+        words.append(f"Relations are asked about {count(related['rows'])} target rows that the teacher did not see.")
+    if placebo:
+        words.append(
+            f"Placebo: half of the target's users against the other half weigh {placebo['weight']:.2f} on average "
+            f"(spread {placebo['spread']:.2f}, AUC {placebo['auc']:.3f}); 1 and .500 are due."
+        )
+    return tag("p", " ".join(words)) if words else None
+
+
+def _weights(told: Mapping[str, Any]) -> Markup | None:
+    counts, edges = told.get("counts") or (), told.get("edges") or ()
+    if not counts:
+        return None
+    pairs = zip(edges[:-1], edges[1:], counts, strict=True)
+    rows = [
+        [f"{low:.2f} to {high:.2f}", count(number), f"{number / max(sum(counts), 1):.1%}"]
+        for low, high, number in pairs
+    ]
+    return folded("Weights of the candidates", table(["Weight", "Candidates", "Share"], rows, "Histogram of weights"))
+
+
+def _tuned(told: Mapping[str, Any]) -> Markup | None:
+    tried = told.get("tried") or ()
+    if not tried:
+        return None
+    chosen = (told.get("beta"), told.get("alpha"))
+    rows = [
+        [
+            str(one["beta"]),
+            str(one["alpha"]),
+            f"{one['log_loss']:.4f}",
+            "chosen" if (one["beta"], one["alpha"]) == chosen else "",
+        ]
+        for one in tried
+    ]
+    head = ["Weight of candidates (beta)", "Of distillation (alpha)", "Log-loss", ""]
+    return folded("Tuned on the target's validation rows that stop", table(head, rows, "Tuning"))
+
+
+def _shares(told: Sequence[Mapping[str, Any]]) -> Markup | None:
+    if not told:
+        return None
+    rows = [[count(one["step"]), f"{one['share']:.3f}"] for one in told]
+    return folded("Mean a(x) of the distillation over time", table(["Step", "Mean a(x)"], rows, "Distillation"))
+
+
 def _line(one: Mapping[str, Any]) -> list[str]:
     weight = finite(one.get("weight"))
     counts = [count(one.get(name) or 0) for name in ("entire", "graph", "candidates")]
@@ -60,7 +120,7 @@ def _endings(endings: Sequence[Mapping[str, Any]], kept: str) -> Markup:
         gain = f"{one['gain']:+.4f} ± {one['error']:.4f}".replace("-", "−")
         name = str(one["name"])
         rows.append([ENDINGS.get(name, name), f"{one['log_loss']:.4f}", gain, "kept" if name == kept else ""])
-    lead = tag("h3", "Endings, on the target's validation rows")
+    lead = tag("h3", "Endings, on target's validation rows that neither stopped nor tuned them")
     words = "The last one is kept unless another is better by more than the standard error of the difference."
     return join(
         lead, tag("p", words), table(["Learned from", "Log-loss", "Better than the last by", ""], rows, "Endings")

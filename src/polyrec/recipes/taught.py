@@ -1,0 +1,88 @@
+"""A teacher that was trained before, from its bundle."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from polyrec.artifact import Bundle
+from polyrec.artifact.bundle import describe
+from polyrec.artifact.manifest import Manifest
+from polyrec.batch import Layout
+from polyrec.data.files import Source
+from polyrec.data.where import Between
+from polyrec.errors import ConfigError
+from polyrec.objectives import balance
+from polyrec.recipes.assemble import Assembly
+from polyrec.recipes.outcome import described, golden, period_of
+from polyrec.recipes.prepare import Prepared
+from polyrec.training import Evaluation, History, Parts
+from polyrec.training.loop import Batches
+from polyrec.training.run import Result
+
+
+def taught(folder: str, prepared: Prepared, loader: Batches) -> Result:
+    """The teacher of a bundle as what a stage would have left.
+
+    Raises:
+        ConfigError: it encodes rows otherwise, or learned from rows of the time that it would be judged on.
+        BundleError: no bundle, or a damaged one.
+    """
+    bundle = Bundle.load(folder)
+    if bundle.encoder.layout != prepared.encoder.layout:
+        differing = _differing(bundle.encoder.layout, prepared.encoder.layout)
+        raise ConfigError(
+            f"[transfer] teacher: {folder} encodes rows otherwise than this run ({differing}). "
+            "Start the run in a new folder, where it takes the teacher's vocabulary, with the teacher's schema."
+        )
+    _refuse_later(folder, bundle, prepared)
+    balancer = balance.build("fixed", bundle.objective.terms)
+    parts = Parts(bundle.model, bundle.objective, balancer, loader, lambda: Evaluation(None, {}))
+    return Result(parts, History(0, 0, 0.0, 0, None, False))
+
+
+def held_by(folder: str, target: str) -> float:
+    """Share of the target's users whose training rows the teacher of a bundle was not shown."""
+    told: dict[str, Any] = Manifest.read(Path(folder)).trained_on.get("held") or {}
+    return float(told.get("share", 0.0)) if told.get("scenario") == target else 0.0
+
+
+def keep_teacher(folder: Path, assembly: Assembly, prepared: Prepared, held: dict[str, Any]) -> None:
+    """Leave the trained teacher as a bundle, which other runs can be given."""
+    manifest = describe(
+        assembly.recipe.name, assembly.model_part, assembly.objective_part, prepared.schema, assembly.model
+    )
+    told = {**described(prepared), **period_of(prepared), "seed": assembly.training.seed, "held": held}
+    model, objective = assembly.model.eval(), assembly.objective.eval()
+    bundle = Bundle(replace(manifest, trained_on=told), prepared.schema, prepared.encoder, model, objective)
+    bundle.save(folder, golden(prepared.splits.valid, prepared))
+
+
+def _differing(one: Layout, other: Layout) -> str:
+    names = ("scenarios", "tasks", "categorical", "numeric", "sequences", "vectors")
+    return ", ".join(name for name in names if getattr(one, name) != getattr(other, name))
+
+
+def _refuse_later(folder: str, bundle: Bundle, prepared: Prepared) -> None:
+    period: dict[str, Any] = bundle.manifest.trained_on.get("period") or {}
+    column = prepared.schema.keys.time
+    if not period or column is None or period.get("column") != column or period.get("to") is None:
+        return
+    last = period["to"]
+    for name, source in (("validation", prepared.splits.valid), ("test", prepared.splits.test)):
+        if source is not None and _begins(source, column, last):
+            raise ConfigError(
+                f"[transfer] teacher: {folder} learned from rows up to {column} = {last}, and {name} rows lie before "
+                "that: it may have seen what it would be judged on. Give a teacher of an earlier period."
+            )
+
+
+def _begins(source: Source, column: str, moment: Any) -> bool:
+    """Whether a row of these is earlier than a moment."""
+    earlier = Between(column, None, moment)
+    return any(bool(earlier.mask(table, 0).any()) for table in source.tables([column]))
+
+
+def vocabulary_of(transfer: dict[str, Any]) -> Path | None:
+    """Where the given teacher has its vocabulary."""
+    teacher = transfer.get("teacher")
+    return Path(teacher) / "vocabulary" if isinstance(teacher, str) else None
