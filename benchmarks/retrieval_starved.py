@@ -4,31 +4,50 @@
     .venv/bin/python benchmarks/retrieval_starved.py --out runs/starved --table
 
 Every finished run is one line of OUT/results.jsonl: a run that is there already is not made again. Seed k is of the
-world, its rows and the weights. `log`: recall@50 of the test rows' clicks over the scenario's pool. `truth`: of each
-such user's 50 truly best items in the pool (highest probability of a click on the last day), the share among the 50
-retrieved.
+world, its rows and the weights. `log`: recall@50 of the test rows' clicks over the scenario's pool. `truth`: of the 50
+items in the pool that are truly best for each user of the test rows (highest probability of a click on the last day),
+the share among the 50 retrieved. References without a model: `popularity`, clicks in the scenario's training rows;
+`true-utility`, the logit behind the clicks; `true-utility-shown`, that plus the log of how often the scenario showed
+the item, which is about the most that the log's recall allows.
 """
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
+from polyrec.artifact import Bundle
+from polyrec.batch import Batch
 from polyrec.config import DataConfig, RunConfig, Split
+from polyrec.data.held import one_each
 from polyrec.data.simulate import simulate, world_of
 from polyrec.evaluation.report import Report
 from polyrec.recipes.fit import fit
 from polyrec.recipes.prepare import Prepared, prepare
 from polyrec.recipes.rows import Rows
 from polyrec.retrieval import Exact
-from polyrec.retrieval.trial import Question, Trial, embed
+from polyrec.retrieval.trial import embed
 from polyrec.schema import Target
 
-RECIPES = ("twotower-single", "twotower-mixed", "twotower-finetune", "sass-base", "sass")
+RECIPES = (
+    "twotower-single",
+    "twotower-mixed",
+    "twotower-feature",
+    "twotower-finetune",
+    "sass-base",
+    "sass",
+    "sass-no-adaptive-gate",
+    "sass-no-update-gate",
+    "sass-top-gate",
+    "sass-user-side",
+    "sass-labelled-only",
+)
 TRAINING = {"threads": 1}
 MODEL = {"widths": [128, 64], "vector": 32}
 DEPTH = 50
@@ -62,28 +81,38 @@ def run_all(options: argparse.Namespace, seed: int) -> None:
         split=Split(by="time", valid=0.1, test=0.25),
     )
     prepared = prepare(data)
-    trial = None
+    planted = Planted(folder, data, prepared, seed)
     for recipe in options.recipes:
         name = recipe + options.name
-        if (name, seed) in {(one["recipe"], one["seed"]) for one in results(options.out)}:
+        if known(options.out, name, seed):
             continue
         run = configured(recipe, data, seed, options.set)
         done = fit(run, options.out / f"{name}-{seed}", prepared=prepared, log=say)
         report = Report.load(done.report)
-        trial = trial or Rows(run, prepared).trial(prepared.splits.test, prepared.splits.train, prepared.splits.valid)
         line = {
             "recipe": name,
             "seed": seed,
             "log": {
                 one: report.get(one, Target("click"), f"recall@{DEPTH}").value for one in prepared.schema.scenarios
             },
-            "truth": against_truth(done.bundle, trial, world_of(folder), prepared),
+            "truth": planted.found(Bundle.load(done.bundle).model),
             "seconds": report.run["seconds"],
             "rows_per_second": report.run["rows_per_second"],
         }
-        with (options.out / "results.jsonl").open("a") as file:
-            file.write(json.dumps(line) + "\n")
-        say(json.dumps(line))
+        write(options.out, line)
+    for name, scores in planted.references().items():
+        if not known(options.out, name, seed):
+            write(options.out, {"recipe": name, "seed": seed, **planted.judged(scores)})
+
+
+def known(out: Path, name: str, seed: int) -> bool:
+    return any((one["recipe"], one["seed"]) == (name, seed) for one in results(out))
+
+
+def write(out: Path, line: dict[str, Any]) -> None:
+    with (out / "results.jsonl").open("a") as file:
+        file.write(json.dumps(line) + "\n")
+    say(json.dumps(line))
 
 
 def configured(recipe: str, data: DataConfig, seed: int, settings: Sequence[str]) -> RunConfig:
@@ -96,26 +125,78 @@ def configured(recipe: str, data: DataConfig, seed: int, settings: Sequence[str]
     return RunConfig(recipe, data, **values)
 
 
-def against_truth(bundle: Path, trial: Trial, world: Any, prepared: Prepared) -> dict[str, float | None]:
-    """Of each user's truly best items, the share that is retrieved."""
-    from polyrec.artifact import Bundle
+Scores = Callable[[int, Batch, Batch], torch.Tensor]  # scenario, users, items -> [users, items]
 
-    model = Bundle.load(bundle).model
-    weights = world.weights(world.days - 1)[:, 0]  # [S, 18]: of pairs, of items, of users
-    found: dict[str, float | None] = {}
-    for place, name in enumerate(prepared.schema.scenarios):
-        question: Question = trial.questions[name]
-        if not len(question.users):
-            found[name] = None
-            continue
-        pair, good = weights[place, :6], weights[place, 6:12]
-        users, items = question.users.user.numpy(), question.items.item.numpy()
-        wanted = torch.from_numpy(world.people.factors[users] * pair + good).float()
-        best = Exact(torch.from_numpy(world.goods.factors[items]).float()).search(wanted, DEPTH).places.numpy()
-        hits = Exact(embed(model, "item", question.items)).search(embed(model, "user", question.users), DEPTH)
-        both = [len(np.intersect1d(a, b)) for a, b in zip(best, hits.places.numpy(), strict=True)]
-        found[name] = float(np.mean(both)) / DEPTH
-    return found
+
+class Planted:
+    """What is truly best for every user of the test rows, and what could be had without a model."""
+
+    def __init__(self, folder: Path, data: DataConfig, prepared: Prepared, seed: int) -> None:
+        rows = Rows(configured("twotower-mixed", data, seed, ()), prepared)
+        splits = prepared.splits
+        self.rows, self.splits, self.world = rows, splits, world_of(folder)
+        self.trial = rows.trial(splits.test, splits.train, splits.valid)
+        comes = one_each(rows.batches(splits.test), "user", keep="first")
+        self.users = [comes.select(torch.nonzero(comes.scenario == s)[:, 0]) for s in range(len(self.trial.scenarios))]
+        self.weights = self.world.weights(self.world.days - 1)[:, 0]  # [S, 18]: of pairs, of items, of users
+        self.best = self.top(self.utility, self.users)
+
+    def found(self, model: nn.Module) -> dict[str, float | None]:
+        """Of each user's truly best items, the share that a model retrieves."""
+        places = []
+        for users, question in zip(self.users, self.trial.questions.values(), strict=True):
+            index = Exact(embed(model, "item", question.items))
+            places.append(index.search(embed(model, "user", users), DEPTH).places.numpy())
+        return self.shares(places)
+
+    def judged(self, scores: Scores) -> dict[str, dict[str, float | None]]:
+        """Recall in the log and against the truth of any scores."""
+        places = self.top(scores, [one.users for one in self.trial.questions.values()])
+        log: dict[str, float | None] = {}
+        for (name, question), mine in zip(self.trial.questions.items(), places, strict=True):
+            relevant = torch.split(question.relevant.values, question.relevant.lengths.tolist())
+            each = [np.isin(one.numpy(), got).mean() for one, got in zip(relevant, mine, strict=True)]
+            log[name] = float(np.mean(each)) if each else None
+        return {"log": log, "truth": self.shares(self.top(scores, self.users))}
+
+    def references(self) -> dict[str, Scores]:
+        """Scores without a model."""
+        clicks, shown = Counter[tuple[int, int]](), Counter[tuple[int, int]]()
+        for batch in self.rows.batches(self.splits.train):
+            positive = batch.observed[:, 0] & (batch.labels[:, 0] > 0.5)
+            pairs = list(zip(batch.scenario.tolist(), batch.item.tolist(), strict=True))
+            shown.update(pairs)
+            clicks.update(pair for pair, one in zip(pairs, positive.tolist(), strict=True) if one)
+
+        def popularity(scenario: int, users: Batch, items: Batch) -> torch.Tensor:
+            counts = torch.tensor([float(clicks[scenario, item]) for item in items.item.tolist()])
+            return counts.expand(len(users), -1)
+
+        def utility_shown(scenario: int, users: Batch, items: Batch) -> torch.Tensor:
+            counts = torch.tensor([1.0 + shown[scenario, item] for item in items.item.tolist()])
+            return self.utility(scenario, users, items) + counts.log()
+
+        return {"popularity": popularity, "true-utility": self.utility, "true-utility-shown": utility_shown}
+
+    def utility(self, scenario: int, users: Batch, items: Batch) -> torch.Tensor:
+        """The part of the true logit of a click that tells items apart."""
+        pair, good = self.weights[scenario, :6], self.weights[scenario, 6:12]
+        wanted = self.world.people.factors[users.user.numpy()] * pair + good
+        return torch.from_numpy(wanted @ self.world.goods.factors[items.item.numpy()].T)
+
+    def top(self, scores: Scores, users: Sequence[Batch]) -> list[np.ndarray]:
+        """The DEPTH best items of each user, scenario by scenario."""
+        found = []
+        for place, (mine, question) in enumerate(zip(users, self.trial.questions.values(), strict=True)):
+            table = scores(place, mine, question.items)
+            found.append(table.topk(min(DEPTH, table.shape[1]), 1).indices.numpy())
+        return found
+
+    def shares(self, places: Sequence[np.ndarray]) -> dict[str, float | None]:
+        return {
+            name: float(np.mean([np.isin(a, b).mean() for a, b in zip(best, mine, strict=True)])) if len(best) else None
+            for name, best, mine in zip(self.trial.scenarios, self.best, places, strict=True)
+        }
 
 
 def results(out: Path) -> list[dict[str, Any]]:

@@ -86,6 +86,7 @@ class TrainingConfig:
     tables: Literal["sparse", "dense"] = "sparse"  # dense: Adam with lr over whole tables (paper parity)
     weight_decay: NotNegative = 0.0  # L2 on dense parameters
     table_decay: NotNegative = 0.0  # L2 on the touched rows of tables
+    lazy: bool = False  # Adam moves a scenario's own weights with batches that it has rows in alone
     lr_ratios: dict[str, Positive] = field(default_factory=dict)  # times lr, by pattern of names
     no_decay: tuple[str, ...] = ()  # patterns of parameters without weight_decay
     lr_decay: Literal["none", "linear", "cosine"] = "none"  # to 0 over the planned steps

@@ -2,9 +2,11 @@
 
 User and item each have a network; the vectors' inner product is trained by in-batch softmax within the scenario,
 corrected for how often an item is drawn. `twotower-single` has tables and towers of its own for every scenario,
-`twotower-mixed` one pair of towers that does not know the scenario, and `twotower-finetune` trains the mixed one, gives
-every scenario a copy of it, and goes on with each on its own rows.
+`twotower-mixed` one pair of towers that does not know the scenario, `twotower-feature` one that reads it as a feature,
+and `twotower-finetune` trains the mixed one, gives every scenario a copy of it, and goes on with each on its own rows.
 """
+
+from dataclasses import replace
 
 from polyrec.recipes.recipe import Recipe, StageOptions, add
 from polyrec.training.plan import PREVIOUS
@@ -14,6 +16,7 @@ TRAINING = {
     "epochs": 6,
     "metric": "recall",
     "table_lr": 0.2,
+    "lazy": True,  # batches are of one scenario each: a starved one's are rare
     "mask_ids": 0.3,  # positives are few: ids are learned by heart in an epoch or two without
 }
 TUNE = StageOptions("train", data="positives")
@@ -31,6 +34,14 @@ MIXED = add(
         objective="in_batch_softmax",
         training=TRAINING,
         stages=(TUNE,),
+    )
+)
+FEATURE = add(
+    replace(
+        MIXED,
+        name="twotower-feature",
+        summary="one user and one item tower, the scenario a feature of both",
+        model_options={"scenario": "feature"},
     )
 )
 SINGLE = add(

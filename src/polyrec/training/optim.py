@@ -1,4 +1,4 @@
-"""One optimizer for everything a stage trains: row-wise Adagrad for sparse tables, Adam for the rest."""
+"""One optimizer for all that a stage trains: row-wise Adagrad for sparse tables, Adam (lazy, if asked) for the rest."""
 
 from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
@@ -9,7 +9,9 @@ from torch import nn
 from polyrec.config import TrainingConfig
 from polyrec.errors import ConfigError, DataError, unknown
 from polyrec.nn.embedding import Table
+from polyrec.nn.routed import RoutedLinear
 from polyrec.shapes import Tensor
+from polyrec.training.lazy import LazyAdam
 from polyrec.training.rowwise import RowwiseAdagrad
 from polyrec.training.schedule import factor
 
@@ -23,7 +25,8 @@ class Optimizer:
     to the model's parameters, not to an objective's or a balancer's. Tables trained by Adam (`tables =
     "dense"`) take `lr` and `table_decay`. `clip` bounds the norm of all gradients that go to Adam. `lr_ratios`
     multiply `lr` for the model's parameters whose names fit a pattern (the last one that does), and those that fit
-    one of `no_decay` have no `weight_decay`.
+    one of `no_decay` have no `weight_decay`. With `lazy`, weights of scenarios (`RoutedLinear`) go to `LazyAdam`: a
+    scenario moves with its own batches only.
 
     Args:
         parts: the modules by name ("model", "objective", "balancer"); names of state follow them.
@@ -60,7 +63,12 @@ class Optimizer:
         self.dense = {name: one for name, one in named.items() if id(one) not in sparse}
         if "model" in parts:
             _check((*config.lr_ratios, *config.no_decay), [name for name, _ in parts["model"].named_parameters()])
-        self.adam = _adam(self.dense, tables, config)
+        own = _owned(parts) if config.lazy else set()
+        options = {name: _options(name, one, tables, config) for name, one in self.dense.items()}
+        lazy = {name: one for name, one in self.dense.items() if id(one) in own}
+        decays, ratios = ({name: options[name][place] for name in lazy} for place in range(2))
+        self.lazy = LazyAdam(lazy, decays, ratios)
+        self.adam = _adam({name: one for name, one in self.dense.items() if name not in lazy}, options, config)
 
     def step(self, step: int) -> None:
         """Update everything that has a gradient, then forget the gradients."""
@@ -71,6 +79,7 @@ class Optimizer:
             for group in self.adam.param_groups:
                 group["lr"] = self.config.lr * group["ratio"] * scale
             self.adam.step()
+        self.lazy.step(self.config.lr * scale)
         self.rows.step(scale)
         for parameter in (*self.dense.values(), *self.rows.tables.values()):
             parameter.grad = None
@@ -82,6 +91,8 @@ class Optimizer:
     def state(self) -> dict[str, Tensor]:
         """Every moment and accumulator by name; `load` reads it back."""
         found = {f"rows.{name}": one for name, one in self.rows.sums.items()}
+        for name, moments in self.lazy.moments.items():
+            found |= {f"lazy.{name}.{key}": one for key, one in moments.items()}
         if self.adam is not None:
             for name, parameter in self.dense.items():
                 found |= {f"adam.{name}.{key}": one for key, one in self.adam.state.get(parameter, {}).items()}
@@ -98,8 +109,11 @@ class Optimizer:
             kind, _, rest = name.partition(".")
             if kind == "rows" and rest in self.rows.sums and self.rows.sums[rest].shape == one.shape:
                 self.rows.sums[rest].copy_(one)
-            elif kind == "adam" and rest.rpartition(".")[0] in self.dense:
-                parameter, _, key = rest.rpartition(".")
+                continue
+            parameter, _, key = rest.rpartition(".")
+            if kind == "lazy" and parameter in self.lazy.moments and key in self.lazy.moments[parameter]:
+                self.lazy.moments[parameter][key].copy_(one)
+            elif kind == "adam" and parameter in self.dense and parameter not in self.lazy.moments:
                 moments.setdefault(parameter, {})[key] = one
             else:
                 raise DataError(
@@ -124,16 +138,29 @@ def _tables(parts: Mapping[str, nn.Module]) -> tuple[set[int], set[int]]:
     return {id(one.weight) for one in tables}, {id(one.weight) for one in tables if one.sparse}
 
 
-def _adam(dense: Mapping[str, nn.Parameter], tables: set[int], config: TrainingConfig) -> torch.optim.Adam | None:
+def _owned(parts: Mapping[str, nn.Module]) -> set[int]:
+    """Weights of which each scenario owns a part, by `id`."""
+    layers = [one for part in parts.values() for one in part.modules() if isinstance(one, RoutedLinear)]
+    return {id(one) for layer in layers for one in layer.parameters() if len(one) > 1}
+
+
+def _options(name: str, one: nn.Parameter, tables: set[int], config: TrainingConfig) -> tuple[float, float]:
+    """A parameter's decay, and what its learning rate is multiplied by."""
+    own, ratio = 0.0, 1.0
+    if name.startswith("model."):
+        short = name.removeprefix("model.")
+        free = any(fnmatchcase(short, pattern) for pattern in config.no_decay)
+        own = 0.0 if free else config.weight_decay
+        ratio = [1.0, *(value for pattern, value in config.lr_ratios.items() if fnmatchcase(short, pattern))][-1]
+    return (config.table_decay if id(one) in tables else own), ratio
+
+
+def _adam(
+    dense: Mapping[str, nn.Parameter], options: Mapping[str, tuple[float, float]], config: TrainingConfig
+) -> torch.optim.Adam | None:
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, one in dense.items():
-        own, ratio = 0.0, 1.0
-        if name.startswith("model."):
-            short = name.removeprefix("model.")
-            free = any(fnmatchcase(short, pattern) for pattern in config.no_decay)
-            own = 0.0 if free else config.weight_decay
-            ratio = [1.0, *(value for pattern, value in config.lr_ratios.items() if fnmatchcase(short, pattern))][-1]
-        groups.setdefault((config.table_decay if id(one) in tables else own, ratio), []).append(one)
+        groups.setdefault(options[name], []).append(one)
     if not groups:
         return None
     made = [{"params": params, "weight_decay": decay, "ratio": ratio} for (decay, ratio), params in groups.items()]
