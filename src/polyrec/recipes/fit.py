@@ -63,7 +63,7 @@ def fit(
     folder.check(whole, resume)
     if folder.report.exists() or (only_validate and folder.validation.exists()):
         return folder
-    known = prepared is not None  # and told by who prepared it
+    told = prepared is not None  # by who prepared it
     # Bad rows and options are refused before anything is written.
     known = folder.vocabulary if folder.vocabulary.exists() else vocabulary_of(run.transfer) or folder.vocabulary
     prepared = prepared or prepare(run.data, known, progress)
@@ -78,7 +78,7 @@ def fit(
         folder.check(whole, resume)  # nobody has begun in it meanwhile
         folder.claim(whole, prepared.about())
         prepared.keep(folder.vocabulary)
-        if log is not None and not known:
+        if log is not None and not told:
             for note in prepared.splits.notes:
                 log(note)
         _warn(prepared.warnings, folder, log)
