@@ -1,6 +1,6 @@
 """run.toml: what to train, on which rows, for how long. Paths are relative to the file."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import date, datetime
 from pathlib import Path
@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from annotated_types import Ge, Gt, Le, Len, Lt
 from pydantic import AllowInfNan
 
-from polyrec.declare import STRICT, parse, read_toml
+from polyrec.declare import STRICT, RefusedError, parse, read_toml
 from polyrec.errors import ConfigError
 
 Share = Annotated[float, Gt(0.0), Lt(1.0)]
@@ -38,12 +38,14 @@ class Split:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        problems = []
         if (self.valid_from is None) != (self.test_from is None):
-            raise ConfigError("split: valid_from and test_from go together. Give both, or shares valid and test.")
+            problems.append("split: valid_from and test_from go together. Give both, or shares valid and test.")
         if self.valid_from is not None and self.by not in (None, "time"):
-            raise ConfigError(f"split: valid_from is for by = 'time', not {self.by!r}.")
+            problems.append(f"split: valid_from is for by = 'time', not {self.by!r}.")
         if self.valid_from is None and self.valid + self.test >= 1.0:
-            raise ConfigError(f"split: valid + test = {self.valid + self.test}: nothing is left to train on.")
+            problems.append(f"split: valid + test = {self.valid + self.test}: nothing is left to train on.")
+        _refuse(problems)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,14 +63,14 @@ class DataConfig:
     prefetch: Annotated[int, Ge(0)] = 1  # windows encoded ahead of training
 
     def __post_init__(self) -> None:
+        problems = []
         if bool(self.log) == bool(self.train):
-            raise ConfigError("[data] needs either log = [...] (with a split) or train = [...] with valid and test.")
+            problems.append("[data] needs either log = [...] (with a split) or train = [...] with valid and test.")
         if self.train and not self.valid:
-            raise ConfigError(
-                "[data] train = [...] needs valid = [...] too: early stopping must not look at test rows."
-            )
+            problems.append("[data] train = [...] needs valid = [...] too: early stopping must not look at test rows.")
         if self.train and self.split is not None:
-            raise ConfigError("[data] split is for log = [...]; train, valid and test are split already.")
+            problems.append("[data] split is for log = [...]; train, valid and test are split already.")
+        _refuse(problems)
 
 
 BalancerName = Literal["fixed", "uncertainty", "gradnorm", "pcgrad", "dwa", "mgda", "cagrad", "famo", "nash_mtl"]
@@ -179,6 +181,11 @@ class RunConfig:
         """Plain values without those that are empty."""
         plain: dict[str, Any] = _without_empty(asdict(self))
         return plain
+
+
+def _refuse(problems: Sequence[str]) -> None:
+    if problems:
+        raise RefusedError(problems)
 
 
 _PATHS = ("log", "train", "valid", "test")

@@ -2,8 +2,8 @@
 
 import json
 import tomllib
-from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, fields, is_dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_type_hints
@@ -14,6 +14,14 @@ from polyrec.errors import ConfigError, PolyrecError, together, unknown
 
 STRICT = ConfigDict(extra="forbid", arbitrary_types_allowed=False)
 T = TypeVar("T")
+
+
+class RefusedError(ConfigError):
+    """What a declaration finds wrong with itself, one or more things."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__(problems[0] if len(problems) == 1 else together(problems, f"{len(problems)} problems"))
+        self.problems = tuple(problems)
 
 
 def read_toml(path: Path, error: type[PolyrecError] = ConfigError) -> dict[str, Any]:
@@ -63,10 +71,10 @@ def parse(cls: type[T], values: Mapping[str, Any], where: str, error: type[Polyr
     try:
         made = TypeAdapter(cls).validate_python(dict(values))
     except ValidationError as reason:
-        problems += [_worded(item) for item in reason.errors() if item["type"] not in _EXTRA]
+        problems += _each(reason, "")
         made = None
     except PolyrecError as reason:
-        problems.append(str(reason))
+        problems += _by_part(cls, values, "") or _told(reason)
         made = None
     if problems:
         raise error(together(problems, where if len(problems) == 1 else f"{where} has {len(problems)} problems"))
@@ -77,8 +85,44 @@ def parse(cls: type[T], values: Mapping[str, Any], where: str, error: type[Polyr
 _EXTRA = {"extra_forbidden", "unexpected_keyword_argument"}
 
 
-def _worded(item: Any) -> str:
-    place = ".".join(str(part) for part in item["loc"]) or "value"
+def _by_part(cls: Any, values: Mapping[str, Any], path: str) -> list[str]:
+    """Problems of each field by itself: what a dataclass refuses as a whole would hide all others' problems."""
+    hints = get_type_hints(cls, include_extras=True)  # with their bounds
+    problems = []
+    for field in fields(cls):
+        name = field.name
+        if name not in values or not field.init:
+            if field.init and field.default is MISSING and field.default_factory is MISSING:
+                problems.append(f"{path}{name} is missing. Add it.")
+            continue
+        inner = next(iter(_dataclasses_in(hints[name])), None)
+        if inner is not None and isinstance(values[name], Mapping):
+            problems += _of_part(inner, values[name], f"{path}{name}.")
+        else:
+            problems += _of_part(hints[name], values[name], f"{path}{name}")
+    return problems
+
+
+def _of_part(hint: Any, value: Any, path: str) -> list[str]:
+    try:
+        TypeAdapter(hint).validate_python(value)
+    except ValidationError as reason:
+        return _each(reason, path)
+    except PolyrecError as reason:
+        return (_by_part(hint, value, path) if is_dataclass(hint) else []) or _told(reason)
+    return []
+
+
+def _told(reason: PolyrecError) -> list[str]:
+    return list(reason.problems) if isinstance(reason, RefusedError) else [str(reason)]
+
+
+def _each(reason: ValidationError, path: str) -> list[str]:
+    return [_worded(item, path) for item in reason.errors() if item["type"] not in _EXTRA]
+
+
+def _worded(item: Any, path: str = "") -> str:
+    place = (path + ".".join(str(part) for part in item["loc"])).rstrip(".") or "value"
     if item["type"] in ("missing", "missing_argument"):
         return f"{place} is missing. Add it."
     message = item["msg"].removeprefix("Value error, ")

@@ -13,7 +13,7 @@ from polyrec.objectives import (
     start,
 )
 from polyrec.objectives.balance import Balancer
-from polyrec.objectives.objective import Objective, Predictions, Terms, build, names
+from polyrec.objectives.objective import Objective, Predictions, Terms, build, names, parsed
 
 __all__ = [
     "Balancer",
@@ -29,6 +29,7 @@ __all__ = [
     "entire_space",
     "expectation",
     "names",
+    "parsed",
     "pointwise",
     "softmax",
     "start",

@@ -100,11 +100,16 @@ def names() -> tuple[str, ...]:
     return tuple(_ENTRIES)
 
 
-def build(name: str, layout: Layout, options: Mapping[str, Any] | None = None) -> Objective:
-    """An objective with these options over its defaults; an unknown option is refused by name."""
+def parsed(name: str, options: Mapping[str, Any]) -> Any:
+    """An objective's options over its defaults; an unknown one is refused by name."""
     if name not in _ENTRIES:
         raise ConfigError(unknown("objective", name, _ENTRIES, "registered"))
-    found = _ENTRIES[name]
-    made = found.objective(layout, parse(found.config, options or {}, f"[objective] of {name}"))
+    return parse(_ENTRIES[name].config, options, f"[objective] of {name}")
+
+
+def build(name: str, layout: Layout, options: Mapping[str, Any] | None = None) -> Objective:
+    """An objective with these options over its defaults; an unknown option is refused by name."""
+    config = parsed(name, options or {})
+    made = _ENTRIES[name].objective(layout, config)
     made.start = torch.zeros(len(made.heads)) if made.starts else None
     return made

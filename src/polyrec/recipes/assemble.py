@@ -1,7 +1,8 @@
 """The one place where a model meets an objective."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -12,7 +13,7 @@ from polyrec.artifact.manifest import Part
 from polyrec.batch import Layout
 from polyrec.config import RetrievalConfig, RunConfig, Split, TrainingConfig
 from polyrec.declare import parse
-from polyrec.errors import ConfigError
+from polyrec.errors import ConfigError, together
 from polyrec.objectives import Balancer, Objective
 from polyrec.recipes.recipe import Recipe, StageOptions, get
 from polyrec.training.plan import Plan, Stage
@@ -81,11 +82,9 @@ def resolve(run: RunConfig) -> RunConfig:
     Raises:
         ConfigError: an unknown recipe or option, with the nearest known name.
     """
-    recipe, training = get(run.recipe), training_of(run)
-    own = dict(run.model)
-    name = own.pop("name", recipe.model)
-    config = models.entry(name).config
-    model = parse(config, {**(recipe.model_options if name == recipe.model else {}), **own}, f"[model] of {name}")
+    recipe = get(run.recipe)
+    _refuse_options(run, recipe)
+    training, name, model = training_of(run), *_model_of(run, recipe)
     options = {key: value for key, value in asdict(model).items() if key != "tables" and value is not None}
     balancer = training.balancer or recipe.balancer
     whole = _plain(training) | {"balancer": balancer}
@@ -102,6 +101,32 @@ def resolve(run: RunConfig) -> RunConfig:
             for stage in plan_of(run).stages
         },
     )
+
+
+def _refuse_options(run: RunConfig, recipe: Recipe) -> None:
+    """Look at the options of every table before any of them is refused, and tell what is wrong with all."""
+    tables: list[Callable[[], object]] = [
+        lambda: training_of(run),
+        lambda: _model_of(run, recipe),
+        lambda: objectives.parsed(recipe.objective, {**recipe.objective_options, **run.objective}),
+        lambda: parse(RetrievalConfig, run.retrieval, "[retrieval]"),
+        *(partial(recipe.stage, name) for name in run.stages),
+    ]
+    problems = []
+    for look in tables:
+        try:
+            look()
+        except ConfigError as reason:
+            problems.append(str(reason))
+    if problems:
+        raise ConfigError(together(problems, f"the run has {len(problems)} problems") if problems[1:] else problems[0])
+
+
+def _model_of(run: RunConfig, recipe: Recipe) -> tuple[str, Any]:
+    own = dict(run.model)
+    name = own.pop("name", recipe.model)
+    defaults = recipe.model_options if name == recipe.model else {}
+    return name, parse(models.entry(name).config, {**defaults, **own}, f"[model] of {name}")
 
 
 def _plain(training: TrainingConfig) -> dict[str, Any]:

@@ -70,3 +70,30 @@ def test_a_setting_without_an_equals_sign_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"Write it as a\.b=value"):
         read_setting("training.lr")
     assert read_setting("data.log=a b") == ("data.log", "a b")
+
+
+def test_what_each_table_of_a_run_file_refuses_is_told_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "run.toml"
+    path.write_text("""
+recipe = 3
+stages = 4
+[data]
+train = ["a"]
+shuffle_rows = 0
+split = { valid = 0.6, test = 0.6, valid_from = 3, by = "user" }
+""")
+    with pytest.raises(ConfigError) as caught:
+        RunConfig.load(path)
+    text = str(caught.value)
+    for part in ("recipe = 3", "stages = 4", "data.shuffle_rows = 0", "valid_from and test_from go together",
+                 "valid_from is for by = 'time', not 'user'", "data.schema is missing"):  # fmt: skip
+        assert part in text, (part, text)
+    assert len(text.splitlines()) == 7
+
+
+def test_what_a_table_refuses_as_a_whole_is_all_told(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse(DataConfig, {"schema": "s", "train": ["a"], "split": {}}, "[data]")
+    assert "[data] has 2 problems" in str(caught.value)
+    with pytest.raises(ConfigError, match=r"^2 problems:\n  - .*valid = ") as caught:
+        DataConfig("s", train=("a",), split=Split())

@@ -101,3 +101,13 @@ def test_a_fit_goes_through_every_stage_and_leaves_the_model_of_the_last(run, tm
     assert report["run"]["steps"] == steps
     assert read_toml(folder.run)["stages"] == {"towers": {"epochs": 1}}
     assert fit(run, tmp_path / "out", resume=True) == folder
+
+
+def test_wrong_options_of_all_tables_are_told_at_once(run):
+    wrong = replace(run, model={"expert": 3}, objective={"wieght": 1}, training={"lr": 0}, stages={"tower": {}})
+    with pytest.raises(ConfigError) as caught:
+        resolve(wrong)
+    text = str(caught.value)
+    assert text.startswith("the run has 4 problems:")
+    for part in ("'expert'", "'wieght'", "lr = 0", "stage 'tower'"):
+        assert part in text
