@@ -167,6 +167,12 @@ def test_ctnet_leaves_its_source_as_it_was(world, tmp_path):
     assert any(not torch.equal(found[name.removeprefix("source.")], found[name]) for name in sources)
 
 
+def test_a_static_teacher_learns_from_the_first_half_of_the_time(world):
+    portions = transfer_of(world, recipe="ecat-static-teacher").portions
+    past, shown = (one.prepared.splits.train.rows() for one in (portions.past, portions.shown))
+    assert 0.2 * shown < past < 0.8 * shown
+
+
 @pytest.mark.slow
 def test_domain_adversarial_training_leaves_a_bundle_of_its_base(world, tmp_path):
     folder = fit(run_of(world, recipe="dann"), tmp_path / "run")
