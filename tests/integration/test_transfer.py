@@ -57,6 +57,7 @@ def same(one, other):
     return all(torch.equal(one[name], other[name]) for name in one)
 
 
+@pytest.mark.slow
 def test_ecat_tells_where_its_rows_came_from_and_keeps_the_best_ending(world, tmp_path):
     folder = fit(run_of(world), tmp_path / "run")
     report = json.loads(folder.report.read_text())
@@ -65,7 +66,7 @@ def test_ecat_tells_where_its_rows_came_from_and_keeps_the_best_ending(world, tm
     endings = {one["name"]: one for one in told["endings"]}
     assert list(endings) == ["target", "tuned", "transfer", "settled"]
     found = [Ending(**one) for one in told["endings"]]
-    assert told["verdict"] == verdict(found, told["kept"], len(transfer_of(world).judging))
+    assert told["verdict"] == verdict(found, told["kept"], len(transfer_of(world).portions.judging))
     assert {"placebo", "related", "tuned", "verdict"} <= set(told)
     assert len(told["tuned"]["tried"]) == 5
     assert endings["settled"]["gain"] == 0.0
@@ -90,36 +91,40 @@ def transfer_of(world, **settings):
 
 def test_rows_that_stop_and_rows_that_judge_share_no_user(world):
     transfer = transfer_of(world)
-    stop = transfer.stopping.prepared.splits.valid
-    users = [set(one.user.tolist()) for one in (join(list(transfer.stopping.batches(stop))), transfer.judging)]
+    stop = transfer.portions.stopping.prepared.splits.valid
+    users = [
+        set(one.user.tolist())
+        for one in (join(list(transfer.portions.stopping.batches(stop))), transfer.portions.judging)
+    ]
     assert all(users)
     assert not users[0] & users[1]
-    assert stop.rows() + len(transfer.judging) == transfer.rows.prepared.splits.valid.rows()
-    others = transfer._without_judging.prepared.splits.valid.rows()
-    assert others == transfer.everywhere.prepared.splits.valid.rows() - len(transfer.judging)
+    assert stop.rows() + len(transfer.portions.judging) == transfer.portions.rows.prepared.splits.valid.rows()
+    others = transfer.portions.teaching.prepared.splits.valid.rows()
+    assert others == transfer.portions.everywhere.prepared.splits.valid.rows() - len(transfer.portions.judging)
 
 
 def test_relations_are_asked_about_rows_that_the_teacher_is_not_shown(world):
     transfer = transfer_of(world)
-    train = transfer._shown.prepared.splits.train
-    place = transfer.everywhere.prepared.encoder.layout.scenarios.index("s3")
-    shown = join(list(transfer.everywhere.batches(train)))
+    train = transfer.portions.shown.prepared.splits.train
+    place = transfer.portions.everywhere.prepared.encoder.layout.scenarios.index("s3")
+    shown = join(list(transfer.portions.everywhere.batches(train)))
     mine = shown.select(torch.nonzero(shown.scenario == place)[:, 0])
-    apart = len(transfer.target) - len(mine)
-    assert 0.1 * len(transfer.target) < apart < 0.4 * len(transfer.target)
-    assert train.rows() == transfer.everywhere.prepared.splits.train.rows() - apart
-    stop = transfer.stopping.prepared.splits.valid.rows()
-    assert len(transfer._unseen) == stop + apart
-    unseen = transfer._unseen.select(torch.arange(stop, stop + apart))
+    apart = len(transfer.portions.target) - len(mine)
+    assert 0.1 * len(transfer.portions.target) < apart < 0.4 * len(transfer.portions.target)
+    assert train.rows() == transfer.portions.everywhere.prepared.splits.train.rows() - apart
+    stop = transfer.portions.stopping.prepared.splits.valid.rows()
+    assert len(transfer.portions.unseen) == stop + apart
+    unseen = transfer.portions.unseen.select(torch.arange(stop, stop + apart))
     assert not set(unseen.user.tolist()) & set(mine.user.tolist())
 
 
 def test_a_window_looks_at_the_last_days_alone(world):
-    rows = [transfer_of(world, **{"transfer.window": days})._window.rows() for days in (1, 3, 1000)]
+    rows = [transfer_of(world, **{"transfer.window": days}).portions._window.rows() for days in (1, 3, 1000)]
     assert 0 < rows[0] < rows[1] < rows[2]
-    assert rows[2] == transfer_of(world)._window.rows()
+    assert rows[2] == transfer_of(world).portions._window.rows()
 
 
+@pytest.mark.slow
 def test_a_teacher_of_an_earlier_run_is_taken_as_it_is(world, tmp_path):
     first = fit(run_of(world, recipe="ecat-no-guard"), tmp_path / "first")
     teacher = str(first.path / TEACHER)
@@ -132,10 +137,11 @@ def test_a_teacher_of_an_earlier_run_is_taken_as_it_is(world, tmp_path):
     assert not (again.path / TEACHER).exists()
     assert not (again.checkpoints / "teacher.safetensors").exists()
     mine = transfer_of(world, **settings)
-    assert mine.held == 0.25
+    assert mine.portions.held == 0.25
     assert same(mine.given()[TEACHER].weights("model"), Bundle.load(teacher).model.state_dict())
 
 
+@pytest.mark.slow
 def test_a_teacher_that_saw_what_it_would_be_judged_on_or_encodes_otherwise_is_refused(world, tmp_path):
     first = fit(run_of(world, recipe="pooled", transfer={}), tmp_path / "first")
     earlier = {"data.split": {"by": "time", "valid": 0.3, "test": 0.3}, "transfer.teacher": str(first.bundle)}
@@ -144,13 +150,14 @@ def test_a_teacher_that_saw_what_it_would_be_judged_on_or_encodes_otherwise_is_r
     assert not (tmp_path / "a").exists()
     run = run_of(world, **{"transfer.teacher": str(first.bundle)})
     prepared = prepare(run.data)
-    assert Transfer.of(run, prepared).held == 0.0
+    assert Transfer.of(run, prepared).portions.held == 0.0
     layout = prepared.encoder.layout
     fewer = replace(prepared, encoder=SimpleNamespace(layout=replace(layout, numeric=layout.numeric[1:])))
     with pytest.raises(ConfigError, match=r"encodes rows otherwise than this run \(numeric\)"):
         taught(str(first.bundle), fewer, None)
 
 
+@pytest.mark.slow
 def test_ctnet_leaves_its_source_as_it_was(world, tmp_path):
     folder = fit(run_of(world, recipe="ctnet"), tmp_path / "run")
     found, teacher = weights(folder), Bundle.load(folder.path / TEACHER).model.state_dict()
@@ -160,6 +167,13 @@ def test_ctnet_leaves_its_source_as_it_was(world, tmp_path):
     assert any(not torch.equal(found[name.removeprefix("source.")], found[name]) for name in sources)
 
 
+def test_a_static_teacher_learns_from_the_first_half_of_the_time(world):
+    portions = transfer_of(world, recipe="ecat-static-teacher").portions
+    past, shown = (one.prepared.splits.train.rows() for one in (portions.past, portions.shown))
+    assert 0.2 * shown < past < 0.8 * shown
+
+
+@pytest.mark.slow
 def test_domain_adversarial_training_leaves_a_bundle_of_its_base(world, tmp_path):
     folder = fit(run_of(world, recipe="dann"), tmp_path / "run")
     assert Bundle.load(folder.bundle).manifest.objective.name == "pointwise"
@@ -173,6 +187,7 @@ def test_without_weight_and_teacher_the_transfer_is_the_target_alone(world, tmp_
     assert same(weights(alone), weights(transferred))
 
 
+@pytest.mark.slow
 def test_no_later_row_reaches_teacher_graph_or_classifier(world, tmp_path):
     log = pl.read_parquet(world / "log.parquet")
     cut = round(0.8 * len(log)) + 1
@@ -214,6 +229,7 @@ def test_any_model_may_be_the_student(world, tmp_path, model):
     assert fit(run, tmp_path / "run").report.exists()
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_goes_on_to_the_same_weights(world, tmp_path):
     whole = fit(run_of(world, recipe="ecat-no-guard"), tmp_path / "whole")
     broken = tmp_path / "broken"

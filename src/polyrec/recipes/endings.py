@@ -16,7 +16,7 @@ BLOCK = 8_192
 CAREFUL = ("target", "tuned")  # endings without transferred rows
 WORDS = {
     "target": "the target's rows alone are kept",
-    "tuned": "transferred rows are not used: the teacher, trained on with the target's rows, is kept",
+    "tuned": "the teacher, trained on with the target's rows alone, is kept",
     "transfer": "the target's rows with transferred ones are kept",
     "settled": "the transfer, trained on with the target's rows, is kept",
 }

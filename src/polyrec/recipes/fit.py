@@ -72,7 +72,7 @@ def fit(
     notes = folder.path / "tuned.json"
     transfer = Transfer.of(run, prepared, notes) if recipe.transfer_options is not None else None
     given = transfer.given() if transfer is not None else {}
-    judged = transfer.rows if transfer is not None else rows
+    judged = transfer.portions.rows if transfer is not None else rows
     assemblies = {stage.name: assemble(run, prepared.encoder.layout, stage.name) for stage in plan.stages}
     with folder.held():
         folder.check(whole, resume)  # nobody has begun in it meanwhile
@@ -92,7 +92,7 @@ def fit(
         if transfer is not None:
             kept, endings = transfer.endings(recipe, results)
             if TEACHER in assemblies and not given:
-                keep_teacher(folder.path / TEACHER, assemblies[TEACHER], prepared, transfer.told_held())
+                keep_teacher(folder.path / TEACHER, assemblies[TEACHER], prepared, transfer.portions.told_held())
             extra = {"transfer": transfer.told(endings, kept, read(folder.events))}
             if log is not None and endings:
                 log(f"{extra['transfer']['verdict']}.")

@@ -2,40 +2,34 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from functools import cached_property
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from polyrec.atomic import write_text
-from polyrec.batch import Batch
 from polyrec.config import RunConfig, TransferConfig
-from polyrec.data.files import Source
-from polyrec.data.held import ByScenario, join
-from polyrec.data.where import Between, Both, Named, Not, Share, Where
+from polyrec.data.held import ByScenario
 from polyrec.declare import parse
-from polyrec.errors import ConfigError, DataError, unknown
+from polyrec.errors import ConfigError, unknown
 from polyrec.objectives import balance
 from polyrec.objectives.adversarial import Adversarial
 from polyrec.objectives.distill import Distilled
 from polyrec.recipes.assemble import Assembly, assemble, training_of
 from polyrec.recipes.endings import Ending, endings, kept, losses_of, verdict
-from polyrec.recipes.outcome import period_of
+from polyrec.recipes.portions import Portions, validated
 from polyrec.recipes.prepare import Prepared
 from polyrec.recipes.recipe import Recipe, get
 from polyrec.recipes.rows import Rows
-from polyrec.recipes.taught import held_by, taught
+from polyrec.recipes.taught import taught
 from polyrec.recipes.tuning import Beta, Tried, Tuned, tune
-from polyrec.recipes.window import last_periods
 from polyrec.training import Parts, train
 from polyrec.training.plan import begin_from
 from polyrec.training.run import Result
-from polyrec.transfer.candidates import Found, Teacher, find, target_rows
+from polyrec.transfer.candidates import Found, Teacher, find
 
 TEACHER = "teacher"
-HALVES, HELD = 7_041, 7_042  # seeds: of the halves of the validation rows, of users kept from the teacher
 
 
 def options_of(run: RunConfig) -> TransferConfig:
@@ -58,7 +52,7 @@ class Transfer:
     """What the stages of a transfer recipe share: rows of the target, and those that are transferred to it."""
 
     run: RunConfig
-    everywhere: Rows  # all scenarios
+    portions: Portions
     options: TransferConfig
     notes: Path | None = None  # where what was tuned is kept, for a run that goes on
     candidates: Found | None = None  # once a stage has asked for them
@@ -72,45 +66,12 @@ class Transfer:
             raise ConfigError(
                 "[transfer] target: " + unknown("scenario", options.target, names, "in the training rows")
             )
-        return cls(run, Rows(run, prepared), options, notes)
-
-    @cached_property
-    def rows(self) -> Rows:
-        """The same run, validated and tested on the target's rows alone."""
-        prepared = self.everywhere.prepared
-        splits, column = prepared.splits, prepared.schema.keys.scenario
-        mine = Named(column, (self.options.target,))
-
-        def only(source: Any, name: str) -> Any:
-            if source is None:
-                return None
-            where: Where = mine if source.where is None else Both(source.where, mine)
-            found = source.filtered(where)
-            if not found.rows():
-                raise DataError(f"no {name} row is of the target {self.options.target!r}. Give rows of it.")
-            return found
-
-        parts = replace(splits, valid=only(splits.valid, "validation"), test=only(splits.test, "test"))
-        return Rows(self.run, replace(prepared, splits=parts))
-
-    @cached_property
-    def guarded(self) -> bool:
-        """Whether several endings are tried, so that rows are needed that stopped none of them."""
-        return any(stage.candidate for stage in get(self.run.recipe).stages)
-
-    @cached_property
-    def stopping(self) -> Rows:
-        """Validated on the target's validation rows that stop and tune: half of their users where there is a guard."""
-        return self._half(0) if self.guarded else self.rows
-
-    @cached_property
-    def judging(self) -> Batch:
-        """The target's validation rows that judge the endings: the other half of the users."""
-        return _held(self._half(1))
+        return cls(run, Portions(run, Rows(run, prepared), options), options, notes)
 
     def told(self, found: Sequence[Ending], kept: str, events: Iterable[Mapping[str, Any]] = ()) -> dict[str, Any]:
         """For the report: how rows were found, what was tuned, how each ending did, which was kept and why."""
-        told: dict[str, Any] = {"rows": len(self.target)} if self.candidates is None else dict(self.candidates.told)
+        known: Mapping[str, Any] = {"rows": len(self.portions.target)}
+        told = dict(known if self.candidates is None else self.candidates.told)
         if self.chosen is not None:
             told["tuned"] = asdict(self.chosen)
         shares = [
@@ -121,7 +82,7 @@ class Transfer:
         if shares:
             told["distilled"] = shares
         if found:
-            told["verdict"] = verdict(found, kept, len(self.judging))
+            told["verdict"] = verdict(found, kept, len(self.portions.judging))
         return {**told, "target": self.options.target, "endings": [asdict(one) for one in found], "kept": kept}
 
     def endings(self, recipe: Recipe, results: Mapping[str, Result]) -> tuple[str, tuple[Ending, ...]]:
@@ -129,37 +90,21 @@ class Transfer:
         names = [stage.name for stage in recipe.stages if stage.candidate]
         if not names:
             return recipe.stages[-1].name, ()
-        found = endings(results, names, self.judging)
+        found = endings(results, names, self.portions.judging)
         return kept(found, self.options.margin), found
 
     def given(self) -> Mapping[str, Result]:
         """Stages that are trained already: the teacher, where a bundle is one."""
         if self.options.teacher is None or TEACHER not in (one.name for one in get(self.run.recipe).stages):
             return {}
-        nothing = ByScenario(self.target, batch_size=1)
-        return {TEACHER: taught(self.options.teacher, self.everywhere.prepared, nothing)}
-
-    def _half(self, place: int) -> Rows:
-        prepared = self.rows.prepared
-        valid, user = prepared.splits.valid, prepared.schema.keys.user
-        mine = Share(place / 2, (place + 1) / 2, HALVES, user)
-        found = valid.filtered(mine if valid.where is None else Both(valid.where, mine))
-        if not found.rows():
-            raise DataError(
-                f"the {valid.rows():,} validation rows of the target {self.options.target!r} are of too few users to "
-                "be halved: one half stops and tunes, the other judges. Give more of them."
-            )
-        return Rows(self.run, replace(prepared, splits=replace(prepared.splits, valid=found)))
-
-    @property
-    def _place(self) -> int:
-        return self.everywhere.prepared.encoder.layout.scenarios.index(self.options.target)
+        nothing = ByScenario(self.portions.target, batch_size=1)
+        return {TEACHER: taught(self.options.teacher, self.portions.everywhere.prepared, nothing)}
 
     def parts(self, assembly: Assembly, results: Mapping[str, Result]) -> Parts:
         """What a stage trains, its rows, and how it is validated."""
         if assembly.stage.data in ("train", "past"):
-            shown = self._shown if assembly.stage.data == "train" else self._past
-            loader, evaluate = shown.loader(assembly), self._without_judging.evaluate(assembly)
+            shown = self.portions.shown if assembly.stage.data == "train" else self.portions.past
+            loader, evaluate = shown.loader(assembly), self.portions.teaching.evaluate(assembly)
             return Parts(assembly.model, assembly.objective, assembly.balancer, loader, evaluate)
         training = assembly.training
         if assembly.stage.data == "transfer":
@@ -168,8 +113,10 @@ class Transfer:
             return self._transfer(assembly, results, found, chosen.beta, chosen.alpha)
         if assembly.stage.data == "adversarial":
             return self._adversarial(assembly, self.found(results))
-        loader = ByScenario(self.target, batch_size=training.batch_size, seed=training.seed)
-        return Parts(assembly.model, assembly.objective, assembly.balancer, loader, self.stopping.evaluate(assembly))
+        loader = ByScenario(self.portions.target, batch_size=training.batch_size, seed=training.seed)
+        return Parts(
+            assembly.model, assembly.objective, assembly.balancer, loader, self.portions.stopping.evaluate(assembly)
+        )
 
     def _transfer(
         self, assembly: Assembly, results: Mapping[str, Result], found: Found, beta: Beta, alpha: float
@@ -179,7 +126,7 @@ class Transfer:
             objective = self._distilled(assembly, results[TEACHER], found, alpha)
             balancer = balance.build("fixed", objective.terms)
         loader = ByScenario(found.together(beta), batch_size=training.batch_size, seed=training.seed)
-        return Parts(assembly.model, objective, balancer, loader, self.stopping.evaluate(assembly))
+        return Parts(assembly.model, objective, balancer, loader, self.portions.stopping.evaluate(assembly))
 
     def _adversarial(self, assembly: Assembly, found: Found) -> Parts:
         training, rows = assembly.training, found.apart()
@@ -187,10 +134,10 @@ class Transfer:
         with torch.no_grad():
             name, state = next(iter(assembly.model.eval()(few).hidden.items()))
         strength = self.options.adversary
-        objective = Adversarial(assembly.objective, self._place, (name, state.shape[-1]), strength=strength)
+        objective = Adversarial(assembly.objective, self.portions.place, (name, state.shape[-1]), strength=strength)
         loader = ByScenario(rows, batch_size=training.batch_size, seed=training.seed, mixed=True)
         balancer = balance.build("fixed", objective.terms)
-        return Parts(assembly.model, objective, balancer, loader, self.stopping.evaluate(assembly))
+        return Parts(assembly.model, objective, balancer, loader, self.portions.stopping.evaluate(assembly))
 
     def _tuned(self, assembly: Assembly, results: Mapping[str, Result], found: Found) -> Tuned:
         """Beta and alpha, chosen on the validation rows that stop; what an earlier attempt chose is not tried again."""
@@ -203,7 +150,7 @@ class Transfer:
             plain = json.loads(self.notes.read_text(encoding="utf-8"))
             self.chosen = Tuned(plain["beta"], plain["alpha"], tuple(Tried(**one) for one in plain["tried"]))
             return self.chosen
-        rows = _held(self.stopping)
+        rows = validated(self.portions.stopping)
 
         def loss(beta: Beta, alpha: float) -> Any:
             """A training like the stage's, from the same weights."""
@@ -226,89 +173,10 @@ class Transfer:
             parts = results[TEACHER].parts
             teacher = Teacher(parts.model.eval(), parts.objective.served)
             seed = training_of(self.run).seed
-            self.candidates = find(self._windowed, self.target, self._unseen, teacher, self.options, seed)
-        return self.candidates
-
-    @cached_property
-    def target(self) -> Batch:
-        """The target's training rows."""
-        return target_rows(self._batches, self._place, self.options.target)
-
-    def _batches(self) -> Iterable[Batch]:
-        return self.everywhere.batches(self.everywhere.prepared.splits.train)
-
-    @cached_property
-    def held(self) -> float:
-        """Share of the target's users whose training rows the teacher does not see."""
-        if self.options.teacher is not None:
-            return held_by(self.options.teacher, self.options.target)
-        transfers = any(stage.data == "transfer" for stage in get(self.run.recipe).stages)
-        return self.options.held if transfers and self.options.relation else 0.0
-
-    def told_held(self) -> dict[str, Any]:
-        """For the teacher's manifest: which of the target's training rows it was not shown."""
-        return {"scenario": self.options.target, "share": self.held}
-
-    @property
-    def _apart(self) -> Where:
-        """The target's rows that the teacher is not shown."""
-        keys = self.everywhere.prepared.schema.keys
-        return Both(Named(keys.scenario, (self.options.target,)), Share(0.0, self.held, HELD, keys.user))
-
-    @cached_property
-    def _shown(self) -> Rows:
-        """All scenarios' training rows that the teacher learns from."""
-        return self.everywhere if self.held == 0 else self._trained(Not(self._apart))
-
-    @property
-    def _past(self) -> Rows:
-        """Of those, the rows of the first half of the training time."""
-        prepared = self.everywhere.prepared
-        period = period_of(prepared).get("period", {"from": None, "to": None})
-        first, last = period["from"], period["to"]
-        if not isinstance(first, int | float) or not isinstance(last, int | float):
-            raise ConfigError(
-                f"recipe {self.run.recipe!r} halves the training time: it needs [keys] time, a column of numbers."
+            self.candidates = find(
+                self.portions.windowed, self.portions.target, self.portions.unseen, teacher, self.options, seed
             )
-        early = Between(str(prepared.schema.keys.time), None, (first + last) / 2)
-        return self._trained(early if self.held == 0 else Both(early, Not(self._apart)))
-
-    @cached_property
-    def _unseen(self) -> Batch:
-        """The target's rows that the teacher did not learn from, and no ending is judged on."""
-        rows = _held(self.stopping)
-        if self.held == 0:
-            return rows
-        apart = self._trained(self._apart)
-        source = apart.prepared.splits.train
-        return join([rows, *apart.batches(source)]) if source.rows() else rows
-
-    def _trained(self, where: Where) -> Rows:
-        prepared = self.everywhere.prepared
-        train = prepared.splits.train
-        found = train.filtered(where if train.where is None else Both(train.where, where))
-        return Rows(self.run, replace(prepared, splits=replace(prepared.splits, train=found)))
-
-    @cached_property
-    def _without_judging(self) -> Rows:
-        """All scenarios, without the target's validation rows that judge: the teacher's end must not know them."""
-        if not self.guarded:
-            return self.everywhere
-        prepared = self.everywhere.prepared
-        valid, keys = prepared.splits.valid, prepared.schema.keys
-        rest = Not(Both(Named(keys.scenario, (self.options.target,)), Share(0.5, 1.0, HALVES, keys.user)))
-        found = valid.filtered(rest if valid.where is None else Both(valid.where, rest))
-        return Rows(self.run, replace(prepared, splits=replace(prepared.splits, valid=found)))
-
-    @cached_property
-    def _window(self) -> Source:
-        prepared, options = self.everywhere.prepared, self.options
-        if options.window is None:
-            return prepared.splits.train
-        return last_periods(prepared.splits.train, prepared.schema.keys.time, options.window, options.period)
-
-    def _windowed(self) -> Iterable[Batch]:
-        return self.everywhere.batches(self._window)
+        return self.candidates
 
     def _distilled(self, assembly: Assembly, teacher: Result, found: Found, alpha: float) -> Distilled:
         model, objective = teacher.parts.model.eval(), teacher.parts.objective.served
@@ -329,7 +197,3 @@ class Transfer:
             temperature=self.options.temperature,
             adaptive=self.options.adaptive,
         )
-
-
-def _held(rows: Rows) -> Batch:
-    return join(list(rows.batches(rows.prepared.splits.valid)))

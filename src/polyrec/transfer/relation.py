@@ -11,9 +11,11 @@ from polyrec.batch import NO_USER, Batch, Output
 from polyrec.objectives import Objective
 from polyrec.objectives.start import shift
 from polyrec.schema import ALL
-from polyrec.shapes import Float, Int
+from polyrec.shapes import Float, Int, Tensor
 
 BLOCK = 8_192
+STEPS = 50
+RIDGE = 1e-3  # on the slope
 
 
 @torch.no_grad()
@@ -21,11 +23,12 @@ def relations(model: Callable[[Batch], Output], objective: Objective, rows: Batc
     """For each scenario, the share of what the model explains of the target's rows that it explains as that scenario.
 
     Formula:
-        l_s(b) = sum over tasks of the cross-entropy of logit_t(x_b, scenario := s) + c_st, c the best constant
+        l_s(b) = sum over tasks of the cross-entropy of a_st logit_t(x_b, scenario := s) + c_st, best a >= 0 and c
         g_s    = mean_b l_0(b) - l_s(b), l_0 with the best constants alone; e_s its standard error, by users
         r_s    = g_s / max g where g_s > e_s, else 0
         1: as good as the best; 0: no better than knowing nothing, as far as these rows can tell. The constants take
-        out base rates, which scenarios differ in whether their preferences agree or not.
+        out base rates, which scenarios differ in whether their preferences agree or not; the slopes take out that a
+        model is surer of rows that it has not seen than it may be. What is the opposite gets the slope 0.
 
     Args:
         model: one trained on every scenario, that reads the scenario.
@@ -93,6 +96,24 @@ def _losses(
         if target.space == ALL and inside.any():
             logit = torch.cat([part[target] for part in parts])[inside].double()
             answer = label[inside].double()
-            logit = logit + shift(logit, answer)
+            logit = _calibrated(logit, answer)
             total[inside] += functional.binary_cross_entropy_with_logits(logit, answer, reduction="none")
     return np.asarray(total.numpy())
+
+
+def _calibrated(logit: Float[Tensor, "B"], label: Float[Tensor, "B"]) -> Float[Tensor, "B"]:
+    """`a logit + c` of least cross-entropy, a >= 0; by Newton's method, a slope that falls below 0 ends as 0."""
+    flat = torch.zeros_like(logit)
+    spread = logit.std(correction=0)
+    if spread < 1e-9 or not 0 < label.mean() < 1:
+        return flat + shift(flat, label)
+    x = torch.stack([(logit - logit.mean()) / spread, torch.ones_like(logit)], 1)
+    found = torch.stack([flat[0], shift(flat, label)])
+    for _ in range(STEPS):
+        p = torch.sigmoid(x @ found)
+        curve = (x * (p * (1 - p))[:, None]).T @ x + RIDGE * torch.eye(2, dtype=x.dtype)
+        step = torch.linalg.solve(curve, x.T @ (p - label) + RIDGE * found * x.new_tensor([1.0, 0.0]))
+        found = found - step.clamp(-2.0, 2.0)
+        if step.abs().max() < 1e-9:
+            break
+    return x @ found if found[0] > 0 else flat + shift(flat, label)
