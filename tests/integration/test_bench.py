@@ -66,7 +66,7 @@ def test_a_suite_that_is_killed_goes_on_and_ends_as_if_it_had_not_been(log, poly
     done = polyrec("bench", log / "suite.toml", "--out", whole, timeout=400)
     assert done.code == 0, done.err
     assert "Test AUC on `world`" in done.out
-    for after in (1, 3, 8):
+    for after in (1, 6):
         process = begin("bench", log / "suite.toml", "--out", killed)
         wait_for_lines(process, killed / "results.jsonl", after)
         process.send_signal(signal.SIGKILL)

@@ -4,6 +4,7 @@ import re
 import shlex
 import shutil
 import sys
+import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -13,6 +14,8 @@ import pytest
 import typer
 
 from polyrec import models, recipes
+from polyrec.bench import suite
+from polyrec.bench.space import read_space
 from polyrec.cli.main import app
 from polyrec.config import RunConfig
 from polyrec.declare import parse
@@ -137,8 +140,18 @@ def test_run_files_shown_are_accepted_with_all_their_options(block: Block, tmp_p
     parse(balancer._ENTRIES[training.balancer or recipe.balancer].config, run.balancer, "[balancer]")
 
 
+@pytest.mark.parametrize("block", declared("suite.toml"), ids=str)
+def test_suites_shown_are_accepted(block: Block) -> None:
+    assert suite.read(tomllib.loads(block.text), str(block)).seeds
+
+
+@pytest.mark.parametrize("block", declared("space.toml"), ids=str)
+def test_spaces_shown_are_accepted(block: Block) -> None:
+    assert read_space(tomllib.loads(block.text), str(block))
+
+
 def test_every_toml_block_says_which_file_it_is() -> None:
-    told = [*declared("schema.toml"), *declared("run.toml")]
+    told = [*declared("schema.toml"), *declared("run.toml"), *declared("suite.toml"), *declared("space.toml")]
     assert [str(one) for one in ALL if one.tag == "toml"] == [str(one) for one in ALL if one in told]
 
 

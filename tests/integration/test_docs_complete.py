@@ -10,6 +10,8 @@ import pytest
 import typer
 
 from polyrec import models, recipes
+from polyrec.bench.search import SAMPLERS
+from polyrec.bench.suite import NAMES, Suite
 from polyrec.cli.main import app
 from polyrec.config import DataConfig, RunConfig, Split, TrainingConfig, TransferConfig
 from polyrec.evaluation.measure import METRICS
@@ -156,3 +158,10 @@ def test_every_command_has_a_section_with_its_options() -> None:
         assert told == {
             option for one in command.params for option in (*one.opts, *one.secondary_opts) if option.startswith("--")
         }, name
+
+
+def test_every_key_of_a_suite_and_every_suite_of_the_package_is_told() -> None:
+    told = set(table(section("bench.md", "A suite of your own")))
+    assert told == {one.name for one in fields(Suite)}
+    assert set(table(section("bench.md", "Suites of the package"))) == set(NAMES)
+    assert set(table(section("bench.md", "Samplers"))) == set(SAMPLERS)
