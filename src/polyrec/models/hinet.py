@@ -17,9 +17,10 @@ one scenario there is no other: C = [G ; S].
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
+from annotated_types import Ge
 from torch import nn
 
 from polyrec.batch import Batch, Layout, Output
@@ -39,8 +40,8 @@ from polyrec.shapes import Float, Int, Tensor
 class HiNetConfig(InputOptions):
     """Options of `hinet`."""
 
-    shared_experts: Count = 2
-    own_experts: Count = 2  # of each scenario
+    shared_experts: Annotated[int, Ge(2)] = 2  # a softmax over one would say nothing
+    own_experts: Annotated[int, Ge(2)] = 2  # of each scenario
     expert_widths: Hidden = (128, 64)
     task_shared_experts: Count = 2
     task_own_experts: Count = 1  # of each scenario and head

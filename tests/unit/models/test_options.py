@@ -25,7 +25,7 @@ VARIANTS = [(name, common(name)) for name in names()] + [
     ("adasparse", {"widths": (16,), "epsilon": 0.0}),
     ("m2m", {"tower_layers": 2, "experts": 2}),
     ("hmoe", {"experts": 2, "expert_widths": (16,), "tower_widths": ()}),
-    ("hinet", {"own_experts": 1, "task_own_experts": 2, "expert_widths": (16,), "tower_widths": ()}),
+    ("hinet", {"own_experts": 3, "task_own_experts": 2, "expert_widths": (16,), "tower_widths": ()}),
     ("aesm2", {"layers": 2, "task_layers": 2, "own_experts": 1, "tower_widths": ()}),
     ("m3oe", {"expert_widths": (16, 8), "tower_widths": ()}),
     ("satrans", {"layers": 1, "attention_heads": 1, "tower_widths": ()}),
