@@ -2,12 +2,13 @@
 
 import csv
 import random
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 
 import polars as pl
 import pytest
 
+from polyrec.data.sources import complete_journey
 from polyrec.errors import DataError
 
 MONTHS = ("July", "August", "January")
@@ -51,6 +52,37 @@ def test_a_log_without_a_needed_column_is_refused(tmp_path, build):
     (tmp_path / "impressions.parquet").write_text("no parquet")
     with pytest.raises(DataError, match="cannot be read as parquet"):
         build("complete-journey", tmp_path)
+
+
+def test_the_packages_tables_give_the_log_that_their_own_builder_gives(tmp_path, build):
+    draw = random.Random(8)
+    visits = [(one, one % 20, draw.choice((38, 41, 43, 50, 52)), draw.choice((10, 20))) for one in range(400)]
+    folder = tmp_path / "data"
+    folder.mkdir()
+    pl.DataFrame(
+        {
+            "household_id": [house for _, house, _, _ in visits],
+            "store_id": [7] * 400,
+            "basket_id": [basket for basket, *_ in visits],
+            "product_id": [product for *_, product in visits],
+            "quantity": [1] * 400,
+            "coupon_disc": [0.0] * 400,
+            "week": [day // 7 + 1 for _, _, day, _ in visits],
+            "transaction_timestamp": [datetime(2017, 1, 1, 9) + timedelta(days=day) for _, _, day, _ in visits],
+        }
+    ).write_parquet(folder / "transactions.parquet")
+    kinds = {"product_type": ["MILK", "BREAD"], "product_category": ["A", "B"], "department": ["G", "G"]}
+    pl.DataFrame({"product_id": [10, 20], **kinds}).write_parquet(folder / "products.parquet")
+    places = {"display_location": ["3", "0"] * 3, "mailer_location": ["0", "A"] * 3}
+    weeks = {"product_id": [10, 20] * 3, "store_id": [7] * 6, "week": [6, 6, 7, 7, 8, 8]}
+    pl.DataFrame(weeks | places).write_parquet(folder / "promotions.parquet")
+    people = {"household_id": [1], "age": ["25-34"], "income": ["50K"], "household_size": ["2"], "kids_count": ["0"]}
+    pl.DataFrame(people).write_parquet(folder / "demographics.parquet")
+    expected = pl.read_parquet(complete_journey.build(tmp_path / "expected.parquet", folder=folder))
+    done = build("complete-journey", folder)
+    assert done.rows().equals(expected)
+    assert expected.height > 20
+    assert not list(done.folder.glob("made*"))
 
 
 def test_neither_log_nor_tables_is_told_with_the_package(tmp_path, build):
