@@ -4,10 +4,9 @@
 
 Both start from a fit on the first days. Each later day is judged before anybody has trained on it: by the model that
 `polyrec update` carried there, by a fresh fit on all days before, and by the first fit left as it was. AUC is over all
-rows of a day, a mean of three tasks over all impressions; seconds are the
-processor's over the whole call, judging and writing included. On the first day after the first fit all three are one
-model, so it is left out. A finished day of a seed
-is not run again.
+rows of a day, a mean of three tasks over all impressions; seconds are the processor's over the whole call, judging and
+writing included. On the first day after the first fit all three are one model, so it is left out. A finished day of a
+seed is not run again.
 """
 
 import argparse
@@ -144,20 +143,20 @@ def told(lines: list[dict[str, Any]]) -> str:
         text.append(f"| {day} | " + " | ".join(f"{one:.4f}" for one in means) + f" | {means[2] - means[1]:+.4f} |")
     text += [
         "",
-        "| seed | gap | seconds retrained | seconds continual | ratio | training alone | rows ratio |",
+        "| seed | gap | seconds retrained | seconds continual | ratio | rows ratio |",
         "|---|---|---|---|---|---|---|",
     ]
     gaps, ratios = [], []
     for seed in seeds:
         mine = [one for one in lines if one["seed"] == seed]
         gap = mean(one["continual"] - one["retrained"] for one in mine)
-        total = {way: sum(one["seconds"][way] for one in mine) for way in ("retrained", "continual", "train")}
+        total = {way: sum(one["seconds"][way] for one in mine) for way in ("retrained", "continual")}
         rows = {way: sum(one["rows"][way] for one in mine) for way in ("retrained", "continual")}
         gaps.append(gap)
         ratios.append(total["continual"] / total["retrained"])
         text.append(
             f"| {seed} | {gap:+.4f} | {total['retrained']:.0f} | {total['continual']:.0f} | {ratios[-1]:.2f} | "
-            f"{total['train'] / total['retrained']:.2f} | {rows['continual'] / rows['retrained']:.3f} |"
+            f"{rows['continual'] / rows['retrained']:.3f} |"
         )
     spread = stdev(gaps) if len(gaps) > 1 else 0.0
     text.append(f"\ngap {mean(gaps):+.4f} ± {spread:.4f} over {len(gaps)} seeds; cost ratio {mean(ratios):.2f}")
