@@ -1,5 +1,6 @@
 """`polyrec fit`."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -18,8 +19,16 @@ def run(
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
     device: Annotated[str | None, typer.Option("--device", help="cpu or cuda.")] = None,
     seed: Annotated[int | None, typer.Option("--seed", help="Of weights and shuffling.")] = None,
+    processes: Annotated[int, typer.Option("--processes", help="Processes on this machine that share the work.")] = 1,
 ) -> None:
     """Train, judge, and keep the model."""
+    from polyrec.distributed.join import joined
+    from polyrec.distributed.join import processes as started
+
+    if processes != 1 and started() == 1:
+        from polyrec.distributed.launch import launch
+
+        raise typer.Exit(launch(sys.argv[1:], processes))
     from polyrec.cli.files import log, show
     from polyrec.cli.progress import bars
     from polyrec.config import RunConfig, read_setting
@@ -31,7 +40,11 @@ def run(
     given |= {"training.seed": seed} if seed is not None else {}
     config = RunConfig.load(file, given)
     folder = out or Path("runs") / config.recipe
-    with bars() as progress:
-        finished = fit(config, folder, resume=resume, log=log, progress=progress)
+    with joined(str(config.training.get("device", "cpu"))) as world, bars() as progress:
+        lead = world.leads
+        told = {"log": log, "progress": progress} if lead else {}
+        finished = fit(config, folder, resume=resume, **told)
+    if not lead:
+        return
     show(Report.load(finished.report).table())
     log(f"report: {finished.page}\nbundle: {finished.bundle}")

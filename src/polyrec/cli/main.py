@@ -80,7 +80,11 @@ def main() -> None:
 
 
 def _tell(text: str, debug: bool, code: int) -> None:
+    from polyrec.distributed import world
+
     if debug:
         traceback.print_exc()
+    elif not world().tell_once():  # another process of the run has said why it ends
+        raise SystemExit(code)
     sys.stderr.write(f"polyrec: {text}\n")
     raise SystemExit(code)

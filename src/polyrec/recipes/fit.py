@@ -1,12 +1,14 @@
 """One run from its run file to a folder with a report and a bundle."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from polyrec.config import RunConfig
+from polyrec.distributed import world
 from polyrec.progress import Progress
 from polyrec.recipes.assemble import Assembly, assemble, plan_of, resolve, training_of
 from polyrec.recipes.folder import RunFolder
@@ -39,6 +41,7 @@ def fit(
         resume: go on from the last checkpoint; a finished run is left as it is.
         log: told of each validation, a line at a time.
         progress: told how many rows are read and scored, before and after training.
+            Several processes (see `distributed`) call this alike; the folder must lie where all of them see it.
         prepared: rows prepared already, for several recipes on the same data.
 
     Raises:
@@ -55,21 +58,26 @@ def fit(
         torch.set_num_threads(training.threads)
     folder = RunFolder(Path(out))
     whole = resolve(run)
-    folder.check(whole, resume)
-    if folder.report.exists():
+    here = world()
+    here.from_first(lambda: folder.check(whole, resume))
+    if here.from_first(folder.report.exists):
         return folder
     # Bad rows and options are refused before anything is written.
-    prepared = prepared or prepare(run.data, folder.vocabulary, progress)
+    prepared = prepared or here.from_first(lambda: prepare(run.data, folder.vocabulary, progress))
     plan, rows = plan_of(run), Rows(run, prepared)
     recipe = get(run.recipe)
     transfer = Transfer.of(run, prepared) if recipe.transfer_options is not None else None
     judged = transfer.rows if transfer is not None else rows
     assemblies = {stage.name: assemble(run, prepared.encoder.layout, stage.name) for stage in plan.stages}
-    with folder.held():
+
+    def claim() -> None:
         folder.check(whole, resume)  # nobody has begun in it meanwhile
         folder.claim(whole, prepared.about())
         prepared.keep(folder.vocabulary)
         _warn(prepared.warnings, folder, log)
+
+    with folder.held() if here.leads else nullcontext():
+        here.from_first(claim)
 
         def build(stage: Stage, results: Mapping[str, Result]) -> Parts:
             assembly = assemblies[stage.name]
