@@ -42,8 +42,7 @@ def run(
     folder = out or Path("runs") / config.recipe
     with joined(str(config.training.get("device", "cpu"))) as world, bars() as progress:
         lead = world.leads
-        told = {"log": log, "progress": progress} if lead else {}
-        finished = fit(config, folder, resume=resume, **told)
+        finished = fit(config, folder, resume=resume, log=log if lead else None, progress=progress if lead else None)
     if not lead:
         return
     show(Report.load(finished.report).table())

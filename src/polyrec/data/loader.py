@@ -114,7 +114,7 @@ class Loader:
             yield place, cut(batch.select(torch.from_numpy(order)), self.batch_size)
 
     def _mine(self, rows: pa.Table, order: np.ndarray) -> list[Batch]:
-        """This process's rows of each batch of a window, the only ones that it encodes."""
+        """Of each batch of a window the rows that are this process's, the only ones that it encodes."""
         shares = []
         for start, stop in pairwise(_edges(len(order), self.batch_size)):
             low, high = self.part.share(stop - start)

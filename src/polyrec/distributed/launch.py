@@ -23,7 +23,7 @@ def launch(arguments: Sequence[str], processes: int) -> int:
     """
     if processes < 1:
         raise ConfigError(f"--processes {processes} must be at least 1.")
-    from torch.distributed import TCPStore
+    from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
     store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
     threads = str(max(1, (os.cpu_count() or 1) // processes))

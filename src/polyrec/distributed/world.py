@@ -57,7 +57,7 @@ class World:
         """Every process's count."""
         return [count]
 
-    def gather(self, rows: Tensor, counts: Sequence[int] | None = None) -> list[Tensor]:
+    def gather(self, rows: Tensor, counts: Sequence[int] | None = None) -> list[Tensor]:  # noqa: ARG002
         """Every process's rows; `counts`, how many each has, where that is known."""
         return [rows]
 
@@ -88,7 +88,7 @@ class Joined(World):
         NotReadyError: another process is gone, or late.
     """
 
-    def __init__(self, rank: int, size: int, slow: dist.ProcessGroup | None, store: dist.Store | None) -> None:
+    def __init__(self, rank: int, size: int, slow: dist.ProcessGroup | None, store: Any) -> None:
         self.rank, self.size = rank, size
         self._slow, self._store = slow, store
 
@@ -188,12 +188,10 @@ def world() -> World:
 
 @contextmanager
 def within(one: World) -> Iterator[World]:
-    """Be one of these processes for a while."""
+    """Be one of these processes for a while; after an error to the end, so that one of them tells of it."""
     _HERE.append(one)
-    try:
-        yield one
-    finally:
-        _HERE.pop()
+    yield one
+    _HERE.pop()
 
 
 @contextmanager

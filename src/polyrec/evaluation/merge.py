@@ -30,7 +30,7 @@ def merge(found: Collected | None, layout: Layout, world: World) -> Collected | 
 
 
 def _packed(found: Collected) -> np.ndarray:
-    columns = [found.scenario.astype(np.int32), found.user.astype(np.int64)]
+    columns: list[np.ndarray] = [found.scenario.astype(np.int32), found.user.astype(np.int64)]
     for target in found.targets:
         columns += [found.logits[target].astype(np.float32), found.labels[target], found.inside[target]]
     rows = [np.ascontiguousarray(one).view(np.uint8).reshape(len(found), one.dtype.itemsize) for one in columns]
@@ -43,7 +43,7 @@ def _unpacked(packed: np.ndarray, layout: Layout) -> Collected:
     def column(kind: type) -> np.ndarray:
         nonlocal at
         width = np.dtype(kind).itemsize
-        part = np.ascontiguousarray(packed[:, at : at + width]).view(kind)[:, 0]
+        part: np.ndarray = np.ascontiguousarray(packed[:, at : at + width]).view(kind)[:, 0]
         at += width
         return part
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from math import prod
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import nn
@@ -55,7 +55,8 @@ class Spread:
         mine = [getattr(batch, name) for name in names]
         packed = torch.cat([_bytes(one) for one in mine], 1)  # [B, bytes]
         every = torch.cat(self.world.gather(packed, self.rows))
-        found, start = {}, 0
+        start = 0
+        found: dict[str, Any] = {}
         for name, one in zip(names, mine, strict=True):
             width = _bytes(one[:0]).shape[1]
             part = every[:, start : start + width].contiguous().view(one.dtype)

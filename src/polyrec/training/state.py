@@ -167,6 +167,5 @@ def _set_random(states: Mapping[str, Tensor], world: World) -> None:
     for name, one in states.items():
         if name == "cpu":
             torch.set_rng_state(one)
-        elif name.startswith("cuda") and torch.cuda.is_available():
-            if int(name.partition(":")[2]) < torch.cuda.device_count():
-                torch.cuda.set_rng_state(one, name)
+        elif name.startswith("cuda") and int(name.partition(":")[2]) < torch.cuda.device_count():
+            torch.cuda.set_rng_state(one, name)

@@ -20,7 +20,7 @@ def gradients(terms: Terms, parameters: Sequence[nn.Parameter]) -> Gradients:
     Where several processes train, gradients are those of this one's rows.
     """
     nothing = tuple(None for _ in parameters)
-    found = [
+    found: Gradients = [
         torch.autograd.grad(term, parameters, retain_graph=True, allow_unused=True) if term.requires_grad else nothing
         for term in terms.values()
     ]
