@@ -122,7 +122,8 @@ def near(one, other):
 @pytest.mark.parametrize("again", [1, 2, 3])
 def test_a_killed_process_ends_the_others_and_the_run_resumes_in_another_number_of_them(log, tmp_path, again):
     whole = fit(log, tmp_path / "whole", 2)
-    assert whole.communicate(timeout=200)[0] and whole.returncode == 0
+    assert whole.communicate(timeout=200)[0]
+    assert whole.returncode == 0
     out = tmp_path / "killed"
     for attempt in range(3):
         run = fit(log, out, 2, "--resume")
