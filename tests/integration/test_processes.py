@@ -128,10 +128,12 @@ def test_a_killed_process_ends_the_others_and_the_run_resumes_in_another_number_
     for attempt in range(3):
         run = fit(log, out, 2, "--resume")
         wait_for(out / "checkpoints" / "train.safetensors")
+        while run.poll() is None and len(workers(run.pid)) < 2:
+            time.sleep(0.05)
         time.sleep(6.0 if attempt else 0.3)
-        found = workers(run.pid)
-        begun = time.monotonic()
+        begun, found = time.monotonic(), workers(run.pid) if run.poll() is None else []
         if not found:  # it was faster than the killer
+            run.communicate()
             break
         os.kill(found[attempt % len(found)], signal.SIGKILL)
         _, told = run.communicate(timeout=90)
