@@ -1,5 +1,6 @@
 """`polyrec fit`."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -19,8 +20,16 @@ def run(
     device: Annotated[str | None, typer.Option("--device", help="cpu or cuda.")] = None,
     seed: Annotated[int | None, typer.Option("--seed", help="Of weights and shuffling.")] = None,
     only_validate: Annotated[bool, typer.Option("--only-validate", help="Score no test row; for searches.")] = False,
+    processes: Annotated[int, typer.Option("--processes", help="Processes on this machine that share the work.")] = 1,
 ) -> None:
     """Train, judge, and keep the model."""
+    from polyrec.distributed.join import joined
+    from polyrec.distributed.join import processes as started
+
+    if processes != 1 and started() == 1:
+        from polyrec.distributed.launch import launch
+
+        raise typer.Exit(launch(sys.argv[1:], processes))
     from polyrec.cli.files import log, show
     from polyrec.cli.progress import bars
     from polyrec.config import RunConfig, read_setting
@@ -32,8 +41,11 @@ def run(
     given |= {"training.seed": seed} if seed is not None else {}
     config = RunConfig.load(file, given)
     folder = out or Path("runs") / config.recipe
-    with bars() as progress:
-        finished = fit(config, folder, resume=resume, log=log, progress=progress, only_validate=only_validate)
+    with joined(str(config.training.get("device", "cpu"))) as world, bars() as progress:
+        told = {"log": log, "progress": progress} if world.leads else {}
+        finished = fit(config, folder, resume=resume, only_validate=only_validate, **told)
+    if not world.leads:
+        return
     if only_validate:
         show(finished.validation.read_text(encoding="utf-8").rstrip())
         return

@@ -98,7 +98,11 @@ def _plainly(reason: OSError) -> str:
 
 
 def _tell(text: str, debug: bool, code: int) -> None:
+    from polyrec.distributed import world
+
     if debug:
         traceback.print_exc()
+    elif not world().tell_once():  # another process of the run has said why it ends
+        raise SystemExit(code)
     sys.stderr.write(f"polyrec: {text}\n")
     raise SystemExit(code)

@@ -13,6 +13,7 @@ from polyrec.batch import Batch, Jagged
 from polyrec.data.ahead import ahead
 from polyrec.data.encode import Encoder
 from polyrec.data.files import Source
+from polyrec.distributed import ALONE, World
 from polyrec.errors import ConfigError
 
 
@@ -35,6 +36,9 @@ class Loader:
     as can be, of at most `batch_size`. Nothing is carried from one window to the next: a position names the
     rest of the epoch exactly, and memory is that of `prefetch` + 2 windows.
 
+    With `part`, one of several processes, every process reads the same batches in the same order and encodes its own
+    rows of each alone: `share` of a batch's rows.
+
     Example:
         ```python
         loader = Loader(splits.train, encoder, batch_size=4096, shuffle_rows=262_144, seed=0, prefetch=1)
@@ -52,6 +56,7 @@ class Loader:
         shuffle_rows: int = 262_144,
         seed: int = 0,
         prefetch: int = 1,
+        part: World = ALONE,
     ) -> None:
         if batch_size < 1 or shuffle_rows < 1 or prefetch < 0:
             raise ConfigError(
@@ -64,6 +69,7 @@ class Loader:
         self.shuffle_rows = shuffle_rows
         self.seed = seed
         self.prefetch = prefetch
+        self.part = part
 
     @property
     def rows(self) -> int:
@@ -89,7 +95,10 @@ class Loader:
                 yield after, batches[place]
 
     def ordered(self, *, labels: bool = True) -> Iterator[Batch]:
-        """Every row once in the order of the files, for evaluation and prediction."""
+        """Every row once in the order of the files, for evaluation and prediction.
+
+        With `part`, this process's share of the batches, which are those of one process.
+        """
         for batches in ahead(self._in_order(labels), self.prefetch):
             yield from batches
 
@@ -97,15 +106,37 @@ class Loader:
         columns = self.encoder.columns()
         stream = self.source.tables(columns, first * self.shuffle_rows, (self.seed, epoch))
         for place, rows in enumerate(windows(stream, self.shuffle_rows), start=first):
+            order = np.random.default_rng((self.seed, epoch, place)).permutation(rows.num_rows)
+            if not self.part.alone:
+                yield place, self._mine(rows, order)
+                continue
             batch = self.encoder.encode(rows, strict=True)
-            order = np.random.default_rng((self.seed, epoch, place)).permutation(len(batch))
             yield place, cut(batch.select(torch.from_numpy(order)), self.batch_size)
+
+    def _mine(self, rows: pa.Table, order: np.ndarray) -> list[Batch]:
+        """Of each batch of a window the rows that are this process's, the only ones that it encodes."""
+        shares = []
+        for start, stop in pairwise(_edges(len(order), self.batch_size)):
+            low, high = self.part.share(stop - start)
+            shares.append(order[start + low : start + high])
+        mine = np.concatenate(shares)
+        chosen = np.zeros(len(order), bool)
+        chosen[mine] = True
+        batch = self.encoder.encode(rows.filter(pa.array(chosen)), strict=True)
+        batch = batch.select(torch.from_numpy((np.cumsum(chosen) - 1)[mine]))
+        ends = np.cumsum([0, *map(len, shares)]).tolist()
+        return [part_of(batch, start, stop) for start, stop in pairwise(ends)]
 
     def _in_order(self, labels: bool) -> Iterator[list[Batch]]:
         size = max(self.batch_size, self.shuffle_rows // self.batch_size * self.batch_size)
-        for rows in windows(self.source.tables(self.encoder.columns(labels=labels)), size):
+        columns = self.encoder.columns(labels=labels)
+        stream = self.source.tables(columns)
+        if not self.part.alone:
+            first, last = (one * self.batch_size for one in self.part.share(ceil(self.rows / self.batch_size)))
+            stream = _first(self.source.tables(columns, first), last - first) if first < last else iter(())
+        for rows in windows(stream, size):
             batch = self.encoder.encode(rows, labels=labels)
-            yield [_slice(batch, at, at + self.batch_size) for at in range(0, len(batch), self.batch_size)]
+            yield [part_of(batch, at, at + self.batch_size) for at in range(0, len(batch), self.batch_size)]
 
 
 def windows(tables: Iterator[pa.Table], rows: int) -> Iterator[pa.Table]:
@@ -131,14 +162,27 @@ def windows(tables: Iterator[pa.Table], rows: int) -> Iterator[pa.Table]:
         yield pa.concat_tables(held)
 
 
+def _first(tables: Iterator[pa.Table], rows: int) -> Iterator[pa.Table]:
+    """The first so many rows."""
+    for table in tables:
+        yield table.slice(0, rows)
+        rows -= table.num_rows
+        if rows <= 0:
+            return
+
+
 def cut(batch: Batch, most: int) -> list[Batch]:
     """Contiguous parts of nearly equal size, at most `most` rows each; views, not copies."""
-    parts = ceil(len(batch) / most)
-    edges = np.linspace(0, len(batch), parts + 1).round().astype(int).tolist()
-    return [_slice(batch, start, stop) for start, stop in pairwise(edges)]
+    return [part_of(batch, start, stop) for start, stop in pairwise(_edges(len(batch), most))]
 
 
-def _slice(batch: Batch, start: int, stop: int) -> Batch:
+def _edges(rows: int, most: int) -> list[int]:
+    found: list[int] = np.linspace(0, rows, ceil(rows / most) + 1).round().astype(int).tolist()
+    return found
+
+
+def part_of(batch: Batch, start: int, stop: int) -> Batch:
+    """Rows `start` to `stop`; views, not copies."""
     return Batch(
         layout=batch.layout,
         ids=batch.ids[start:stop],

@@ -6,6 +6,8 @@ import torch
 from torch import nn
 from torch.autograd.function import once_differentiable
 
+from polyrec.distributed import world
+from polyrec.distributed.world import summed
 from polyrec.nn.grouped import sums
 from polyrec.nn.route import Route
 from polyrec.shapes import Float, Tensor
@@ -19,7 +21,7 @@ class PartitionedNorm(nn.Module):
     In training, mean and variance (biased) are those of the scenario's rows in the batch, and running ones are
     kept; a scenario with fewer than two rows uses its running ones. When scoring, the running ones alone: a
     row's score does not depend on its batch-mates. An unknown scenario gets the moments of all scenarios
-    pooled in equal parts, and the shared gamma and beta.
+    pooled in equal parts, and the shared gamma and beta. Where several processes train, the batch is that of all.
 
     Source: Sheng et al. 2021, "One Model to Serve All: Star Topology Adaptive Recommender for Multi-Domain CTR
     Prediction", equations 4 to 6.
@@ -47,6 +49,8 @@ class PartitionedNorm(nn.Module):
 
     def forward(self, z: Float[Tensor, "N I"], route: Route) -> Float[Tensor, "N I"]:
         """Rows as `route.enter` gave them, normalised; `route` was made with `unknown = "shared"`."""
+        if self.training and not world().alone and not route.dense:
+            return self._together(z, route)
         present, group = route.present, route.group
         gamma, beta = self.gamma * self.own_gamma[present], self.beta + self.own_beta[present]
         if self.training and len(present) and not route.unknown:
@@ -55,6 +59,26 @@ class PartitionedNorm(nn.Module):
             self._move(present, groups.rows, mean, var)
             return y  # type: ignore[no-any-return]
         return self._as_known(z, route, gamma, beta)
+
+    def _together(self, z: Float[Tensor, "N I"], route: Route) -> Float[Tensor, "N I"]:
+        """By the moments of all processes' rows."""
+        count = z.new_zeros(self.scenarios + 1)
+        count[route.present] = torch.tensor(route.sizes, dtype=z.dtype, device=z.device)
+        count[-1] = route.unknown
+        count = world().sum(count)[:, None]
+        if bool(count[-1] > 0):
+            present = route.present
+            return self._as_known(z, route, self.gamma * self.own_gamma[present], self.beta + self.own_beta[present])
+        count = count[:-1]  # [S, 1]
+        enough, scenario = count >= ENOUGH, route.present[route.group]
+        none, most = z.new_zeros(self.scenarios, z.shape[1]), count.clamp(min=1)
+        mean = torch.where(enough, summed(none.index_add(0, scenario, z)) / most, self.mean)
+        u = z - mean[scenario]
+        var = torch.where(enough, summed(none.index_add(0, scenario, u.square())) / most, self.var)
+        present = torch.nonzero(count[:, 0])[:, 0]
+        self._move(present, count[present], mean.detach()[present], var.detach()[present])
+        gamma, beta = (self.gamma * self.own_gamma)[scenario], (self.beta + self.own_beta)[scenario]
+        return u * torch.rsqrt(var + self.eps)[scenario] * gamma + beta
 
     def _as_known(self, z: Tensor, route: Route, gamma: Tensor, beta: Tensor) -> Tensor:
         """By running moments alone."""

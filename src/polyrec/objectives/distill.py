@@ -1,6 +1,7 @@
 """Adaptive distillation: a student stays near a frozen teacher's hidden states where the teacher is right."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import torch
 from torch import nn
@@ -13,6 +14,7 @@ from polyrec.schema import ALL
 from polyrec.shapes import Float, Tensor
 
 DISTILL = "distill"
+_TOLD, _SAID = "teacher.hidden/", "teacher.logit/"
 
 
 class Distilled(Objective):
@@ -87,19 +89,31 @@ class Distilled(Objective):
         """The mean of a(b), and what the base watches."""
         return {**self.base.watched, **self._watched}
 
+    def beside(self, output: Output, batch: Batch) -> Output:
+        """The answer and, among the hidden states, the teacher's."""
+        output = self.base.beside(output, batch)
+        with torch.no_grad():
+            told, right = self._teacher[0](batch)
+        hidden = {f"{_TOLD}{name}": told.hidden[name] for name in self.names}
+        hidden |= {f"{_SAID}{target.name}": logit for target, logit in right.items()}
+        return replace(output, hidden={**output.hidden, **hidden})
+
     def forward(self, output: Output, batch: Batch) -> Terms:
         """The base's terms and the distillation."""
         terms = dict(self.base(output, batch))
         if not output.hidden:  # constants, while a starting point is looked for
             return {**terms, DISTILL: next(iter(output.logits.values())).sum() * 0.0}
+        if not any(name.startswith(_TOLD) for name in output.hidden):
+            output = self.beside(output, batch)
+        said = {target: f"{_SAID}{target.name}" for target in self.layout.targets}
+        right = {target: output.hidden[name] for target, name in said.items() if name in output.hidden}
         with torch.no_grad():
-            told, right = self._teacher[0](batch)
             share = self._share(self.base.predict(output), right, batch)
             whole = batch.weight.sum().clamp(min=1e-12)
             self._watched = {"distilled_share": (batch.weight * share).sum() / whole}
         total = batch.weight.new_zeros(len(batch))
         for name, safe in self.names.items():
-            gap = self.maps[safe](output.hidden[name]) - told.hidden[name].detach()
+            gap = self.maps[safe](output.hidden[name]) - output.hidden[f"{_TOLD}{name}"].detach()
             total = total + gap.square().mean(1)
         return {**terms, DISTILL: self.alpha * (batch.weight * share * total).sum() / whole}
 

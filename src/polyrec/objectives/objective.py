@@ -58,6 +58,14 @@ class Objective(nn.Module):
         """Numbers of the batch seen last that are told beside the terms and are no part of the loss."""
         return {}
 
+    def beside(self, output: Output, batch: Batch) -> Output:  # noqa: ARG002
+        """The answer, with what the objective itself makes of the rows' features (a teacher's answer).
+
+        Where several processes train, `forward` sees all processes' rows without their features: what it needs of
+        features must be added here, row by row.
+        """
+        return output
+
     def forward(self, output: Output, batch: Batch) -> Terms:
         """Named scalar terms of the loss. A term without rows is 0 and keeps its graph."""
         raise NotImplementedError(f"{type(self).__name__} must give its terms")

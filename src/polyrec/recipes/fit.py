@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import torch
 
 from polyrec.atomic import write_text
 from polyrec.config import RunConfig
+from polyrec.distributed import world
 from polyrec.progress import Progress
 from polyrec.recipes.assemble import Assembly, assemble, plan_of, resolve, training_of
 from polyrec.recipes.folder import RunFolder
@@ -43,6 +45,7 @@ def fit(
         resume: go on from the last checkpoint; a finished run is left as it is.
         log: told of each validation, a line at a time.
         progress: told how many rows are read and scored, before and after training.
+            Several processes (see `distributed`) call this alike; the folder must lie where all of them see it.
         prepared: rows prepared already, for several recipes on the same data.
         only_validate: stop after training and leave validation.json: no test row is scored. For searches.
 
@@ -60,13 +63,14 @@ def fit(
         torch.set_num_threads(training.threads)
     folder = RunFolder(Path(out))
     whole = resolve(run)
-    folder.check(whole, resume)
-    if folder.report.exists() or (only_validate and folder.validation.exists()):
+    here = world()
+    here.from_first(lambda: folder.check(whole, resume))
+    if here.from_first(lambda: folder.report.exists() or (only_validate and folder.validation.exists())):
         return folder
     told = prepared is not None  # by who prepared it
     # Bad rows and options are refused before anything is written.
     known = folder.vocabulary if folder.vocabulary.exists() else vocabulary_of(run.transfer) or folder.vocabulary
-    prepared = prepared or prepare(run.data, known, progress)
+    prepared = prepared or here.from_first(lambda: prepare(run.data, known, progress))
     plan, rows = plan_of(run), Rows(run, prepared)
     recipe = get(run.recipe)
     notes = folder.path / "tuned.json"
@@ -74,7 +78,8 @@ def fit(
     given = transfer.given() if transfer is not None else {}
     judged = transfer.portions.rows if transfer is not None else rows
     assemblies = {stage.name: assemble(run, prepared.encoder.layout, stage.name) for stage in plan.stages}
-    with folder.held():
+
+    def claim() -> None:
         folder.check(whole, resume)  # nobody has begun in it meanwhile
         folder.claim(whole, prepared.about())
         prepared.keep(folder.vocabulary)
@@ -82,6 +87,9 @@ def fit(
             for note in prepared.splits.notes:
                 log(note)
         _warn(prepared.warnings, folder, log)
+
+    with folder.held() if here.leads else nullcontext():
+        here.from_first(claim)
 
         def build(stage: Stage, results: Mapping[str, Result]) -> Parts:
             assembly = assemblies[stage.name]
@@ -91,13 +99,14 @@ def fit(
         kept, extra = plan.stages[-1].name, {}
         if transfer is not None:
             kept, endings = transfer.endings(recipe, results)
-            if TEACHER in assemblies and not given:
+            if TEACHER in assemblies and not given and here.leads:
                 keep_teacher(folder.path / TEACHER, assemblies[TEACHER], prepared, transfer.portions.told_held())
             extra = {"transfer": transfer.told(endings, kept, read(folder.events))}
             if log is not None and endings:
                 log(f"{extra['transfer']['verdict']}.")
         run_facts = {**_told([one.history for one in results.values()]), "seed": training.seed}
-        _validated(folder, results[kept], run_facts)
+        if here.leads:
+            _validated(folder, results[kept], run_facts)
         if only_validate:
             return folder
         keep(folder, judged, assemblies[kept], run_facts, progress, extra)

@@ -12,11 +12,10 @@ from polyrec.artifact.bundle import describe
 from polyrec.artifact.golden import ROWS as GOLDEN_ROWS
 from polyrec.atomic import write_text
 from polyrec.data.files import Source
-from polyrec.evaluation import collect
 from polyrec.evaluation.html import render
 from polyrec.evaluation.memory import peak_memory
 from polyrec.evaluation.report import Report, Row
-from polyrec.progress import Progress, told
+from polyrec.progress import Progress
 from polyrec.recipes.adapters import without_idle
 from polyrec.recipes.assemble import Assembly
 from polyrec.recipes.flows import flow_report
@@ -33,8 +32,11 @@ def keep(
     run: Mapping[str, Any],
     progress: Progress | None = None,
     extra: Mapping[str, Any] | None = None,
-) -> Report:
-    """Judge the trained model on the test rows and write everything; report.json last, since it says finished."""
+) -> None:
+    """Judge the trained model on the test rows and write everything; report.json last, since it says finished.
+
+    Several processes score together; the first one does the rest.
+    """
     prepared = rows.prepared
     split, source = ("test", prepared.splits.test) if prepared.splits.test else ("valid", prepared.splits.valid)
     bundle = Bundle(
@@ -45,8 +47,9 @@ def keep(
         assembly.objective.eval(),
     )
     bundle = without_idle(bundle)
-    batches = told(progress, f"scoring {split} rows", rows.batches(source), source.rows())
-    collected = collect.run(bundle.logits, batches, rows=source.rows())
+    collected = rows.collected(bundle.logits, source, progress=progress)
+    if collected is None:
+        return
     collected.save(folder.predictions)
     flows = flow_report(assembly.model, assembly.objective, prepared.encoder.layout, lambda: rows.batches(source))
     report = Report.build(
@@ -71,7 +74,6 @@ def keep(
     replace(bundle, manifest=manifest).save(folder.bundle, golden(source, prepared), report.to_json())
     write_text(folder.page, render(report.to_dict(), events(folder.events)))
     report.save(folder.report)
-    return report
 
 
 def _with_retrieval(report: Report, rows: Rows, assembly: Assembly, source: Source) -> Report:

@@ -14,18 +14,22 @@ from polyrec.data.held import ByScenario, one_each, where
 from polyrec.data.loader import Loader
 from polyrec.data.pairs import Pairs, Together
 from polyrec.declare import parse
+from polyrec.distributed import ALONE, World, world
 from polyrec.errors import ConfigError, unknown
 from polyrec.evaluation import collect
+from polyrec.evaluation.collected import Collected
 from polyrec.evaluation.groups import MACRO
+from polyrec.evaluation.merge import merge
 from polyrec.evaluation.rows import Row
 from polyrec.evaluation.validation import validation
+from polyrec.progress import Progress, told
 from polyrec.recipes.assemble import Assembly
 from polyrec.recipes.prepare import Prepared
 from polyrec.retrieval.trial import Judged, Trial, macro, towers
 from polyrec.schema import ALL
 from polyrec.shapes import Bool, Tensor
 from polyrec.training import Evaluation
-from polyrec.training.loop import Batches
+from polyrec.training.spread import Batches
 
 EVALUATION_BATCH = 2_048  # activations that stay in the cache
 
@@ -70,6 +74,7 @@ class Rows:
             shuffle_rows=self.run.data.shuffle_rows,
             seed=training.seed,
             prefetch=self.run.data.prefetch,
+            part=world(),
         )
 
     def evaluate(self, assembly: Assembly) -> Callable[[], Evaluation]:
@@ -77,7 +82,7 @@ class Rows:
         if assembly.training.metric != "recall":
             return lambda: self._scored(assembly)
         towers(assembly.model)
-        return lambda: self._recalled(assembly.model)
+        return lambda: world().from_first(lambda: self._recalled(assembly.model))
 
     def trial(self, judged: Source, *seen: Source) -> Trial:
         """Full ranking on the positives of `judged`, after the rows of `seen`."""
@@ -89,11 +94,24 @@ class Rows:
             ks=tuple(sorted({*self.config.ks, self.config.at})),
         )
 
-    def batches(self, source: Source) -> Iterable[Batch]:
-        """Every row of a source once, in order."""
-        size = 64 * EVALUATION_BATCH
-        loader = Loader(source, self.prepared.encoder, batch_size=EVALUATION_BATCH, shuffle_rows=size, prefetch=1)
+    def batches(self, source: Source, part: World = ALONE) -> Iterable[Batch]:
+        """Every row of a source once, in order; of several processes, this one's share of the batches."""
+        size, encoder = 64 * EVALUATION_BATCH, self.prepared.encoder
+        loader = Loader(source, encoder, batch_size=EVALUATION_BATCH, shuffle_rows=size, prefetch=1, part=part)
         return loader.ordered()
+
+    def collected(
+        self, score: collect.Score, source: Source, model: nn.Module | None = None, progress: Progress | None = None
+    ) -> Collected | None:
+        """A source's rows, scored by all processes; at the first one, None at the others."""
+        layout, part = self.prepared.encoder.layout, world()
+        first, last = part.share(-(-source.rows() // EVALUATION_BATCH))
+        rows = source.rows() if part.alone else (last - first) * EVALUATION_BATCH
+        found = None
+        if first < last or part.leads:
+            batches = told(progress, "scoring rows", self.batches(source, part), rows)
+            found = collect.run(score, batches, model=model, rows=rows)
+        return merge(found, layout, part)
 
     @cached_property
     def _positives(self) -> Batch:
@@ -128,17 +146,13 @@ class Rows:
         )
 
     def _scored(self, assembly: Assembly) -> Evaluation:
-        training, valid = assembly.training, self.prepared.splits.valid
-        collected = collect.run(
+        training = assembly.training
+        collected = self.collected(
             lambda batch: assembly.objective.predict(assembly.model(batch.to(training.device))),
-            self.batches(valid),
-            model=assembly.model,
-            rows=valid.rows(),
+            self.prepared.splits.valid,
+            assembly.model,
         )
-        found = validation(collected, "log_loss" if training.metric == "log_loss" else "auc")
-        sign = -1.0 if training.metric == "log_loss" else 1.0
-        cells = {f"{cell.scenario}/{cell.target.name}": value for cell, value in found.cells.items()}
-        return Evaluation(None if found.mean is None else sign * found.mean, cells)
+        return world().from_first(lambda: _judged(collected, training.metric))
 
     def _recalled(self, model: nn.Module) -> Evaluation:
         """Recall by scenario, and their mean weighed by the root of the users asked for.
@@ -160,6 +174,14 @@ class Rows:
         return Evaluation(
             float(np.average(list(cells.values()), weights=[one.n**0.5 for one in judged.values()])), cells
         )
+
+
+def _judged(collected: Collected | None, metric: str) -> Evaluation:
+    assert collected is not None
+    found = validation(collected, "log_loss" if metric == "log_loss" else "auc")
+    sign = -1.0 if metric == "log_loss" else 1.0
+    cells = {f"{cell.scenario}/{cell.target.name}": value for cell, value in found.cells.items()}
+    return Evaluation(None if found.mean is None else sign * found.mean, cells)
 
 
 def lines(judged: Mapping[str, Judged], task: str) -> list[Row]:

@@ -2,6 +2,7 @@
 
 import torch
 
+from polyrec.distributed import world
 from polyrec.errors import ConfigError, unknown
 
 
@@ -19,4 +20,6 @@ def device(name: str) -> torch.device:
     known = ["cpu", *(["cuda"] if count else []), *(f"cuda:{place}" for place in range(count))]
     if name not in known:
         raise ConfigError(f"[training] {unknown('device', name, known, 'on this machine')}")
+    if name == "cuda" and not world().alone:  # each process has its own, set when it joined
+        return torch.device("cuda", torch.cuda.current_device())
     return torch.device(name)

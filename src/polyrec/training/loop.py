@@ -1,10 +1,10 @@
 """The loop: batches in, steps out. It knows no model class and no metric."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -12,6 +12,7 @@ from torch import nn
 from polyrec.allocator import keep_freed
 from polyrec.batch import Batch
 from polyrec.data.loader import Position
+from polyrec.distributed import world
 from polyrec.errors import ConfigError
 from polyrec.objectives import Balancer, Objective
 from polyrec.objectives.start import begin
@@ -26,8 +27,10 @@ from polyrec.training.optim import Optimizer
 from polyrec.training.pace import Paced
 from polyrec.training.plan import Stage
 from polyrec.training.progress import Bar, Log
+from polyrec.training.reduce import Reduce
 from polyrec.training.schedule import evaluation_steps
 from polyrec.training.seed import derive
+from polyrec.training.spread import Batches, Sliced, Spread
 from polyrec.training.state import Best, Place, Running
 
 TELL = 50  # steps between events, and between looks at whether the losses are numbers
@@ -38,25 +41,6 @@ class Evaluation(NamedTuple):
 
     score: float | None
     cells: Mapping[str, float]
-
-
-@runtime_checkable
-class Batches(Protocol):
-    """What the loop needs of a loader."""
-
-    @property
-    def rows(self) -> int:
-        """Rows in an epoch."""
-        ...
-
-    @property
-    def steps(self) -> int:
-        """Batches in an epoch."""
-        ...
-
-    def epoch(self, number: int, start: Position) -> Iterator[tuple[Position, Batch]]:
-        """Batches from `start` on, each with the position after it."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +118,11 @@ class _Loop:
         self.model = model.to(self.device)
         self.objective = objective.to(self.device)
         self.balancer = balancer.to(self.device)
-        self.loader, self.evaluate, self.log = loader, evaluate, log
+        self.world = world()
+        whole = self.world.alone or getattr(loader, "part", None) is self.world
+        self.loader: Batches = loader if whole else Sliced(loader, self.world)
+        self.spread = Spread(self.world)
+        self.evaluate, self.log = evaluate, log if self.world.leads else None
         self.planned = loader.steps * self.config.epochs
         parts = {"model": self.model, "objective": self.objective, "balancer": self.balancer}
         self.paced = [one for part in (model, objective) for one in part.modules() if isinstance(one, Paced)]
@@ -143,7 +131,10 @@ class _Loop:
         self.running = Running(parts, Optimizer(parts, self.config, self.planned), Place(stage.name), average)
         self.due = evaluation_steps(loader.steps, self.config.evaluations)
         self.kept = folder / "checkpoints" / f"{stage.name}.safetensors" if folder is not None else None
-        self.events = Events(folder / "events.jsonl") if folder is not None else None
+        self.events = Events(folder / "events.jsonl") if folder is not None and self.world.leads else None
+        optimizer = self.running.optimizer
+        self.reduce = Reduce(self.world, optimizer.dense, optimizer.rows.tables)
+        self.asked = self.late = False  # wishes to stop and to keep a checkpoint, agreed by all processes
 
     @property
     def place(self) -> Place:
@@ -161,7 +152,7 @@ class _Loop:
             self.running.finish(best=self.stage.keep == "best")
             self._event("end", why=self.place.ended, best_step=self.running.best.step)
             self._save()
-            if self.stop.asked:
+            if self._stopping():
                 raise Interrupted(self._interrupted())
         self.model.eval()
         return self._history()
@@ -173,10 +164,11 @@ class _Loop:
         return History(place.step, place.rows, place.seconds, best.step, best.score, early, *told)
 
     def _begin(self, resume: bool) -> None:
-        torch.manual_seed(derive(self.config.seed, self.stage.name))
+        own = () if self.world.leads else (self.world.rank,)
+        torch.manual_seed(derive(self.config.seed, self.stage.name, *own))
         found = checkpoint.load(self.kept) if resume and self.kept is not None else None
         if found is not None:
-            self.running.restore(found)
+            self.running.restore(found, self.world)
             if self.events is not None and not self.place.ended:
                 self.events.cut(self.place.events)
         elif self.events is not None:
@@ -189,7 +181,7 @@ class _Loop:
         place, start = self.place, self.objective.start
         if place.step == 0 and start is not None and not start.any():  # not begun by an earlier stage
             rows = self.loader.epoch(0, Position())
-            begin(self.objective, (batch.to(self.device) for _, batch in rows))
+            begin(self.objective, self.spread.batches(batch.to(self.device) for _, batch in rows))
         while place.epoch < self.config.epochs:
             if place.epoch_step == 0 and place.epoch in self.snapshots:
                 self.running.snap()
@@ -206,7 +198,8 @@ class _Loop:
         for after, batch in self.loader.epoch(place.epoch, Position(place.window, place.batch)):
             self._step(batch)
             place.window, place.batch = after.window, after.batch
-            place.step, place.epoch_step, place.rows = place.step + 1, place.epoch_step + 1, place.rows + len(batch)
+            rows = len(batch) if self.world.alone else sum(self.spread.rows)
+            place.step, place.epoch_step, place.rows = place.step + 1, place.epoch_step + 1, place.rows + rows
             self.running.average.move(place.step)
             now = time.monotonic()
             place.seconds, self.mark = place.seconds + now - self.mark, now
@@ -220,11 +213,12 @@ class _Loop:
 
     def _step(self, batch: Batch) -> None:
         step = self.place.step
+        if not self.world.alone:
+            self.spread.begin(batch)
         batch = mask_ids(batch.to(self.device), self.config.mask_ids, self.config.seed, step)
         for one in self.paced:
             one.pace(self.place.epoch + self.place.epoch_step / self.loader.steps, self.config.epochs)
-        output = self.model(batch)
-        terms = self.objective(output, batch)
+        output, terms = self.spread.answer(self.model, self.objective, batch)
         if step == 0 and tuple(terms) != self.balancer.terms:
             raise ConfigError(
                 f"the objective gives terms {', '.join(terms)}, the balancer was built for "
@@ -234,8 +228,11 @@ class _Loop:
         if extra is not None and not extra.requires_grad:  # of a part that stands still
             extra = None
         self.balancer.backward(terms, self.moving, step=step, extra=extra)
+        if not self.world.alone:
+            wishes = [self.stop.asked, self.world.leads and self._overdue()]
+            self.asked, self.late = self.reduce.step(wishes, idle=self.spread.idle)
         self.running.optimizer.step(step)
-        self.balancer.after(lambda: self.objective(self.model(batch), batch))
+        self.balancer.after(lambda: self.spread.answer(self.model, self.objective, batch)[1])
         self.running.losses.add({**terms, **output.penalties, **self.objective.watched})
 
     def _tell(self) -> None:
@@ -267,24 +264,32 @@ class _Loop:
         self.mark = time.monotonic()
         return self.stage.keep == "best" and running.best.waited >= self.config.patience
 
+    def _stopping(self) -> bool:
+        return self.stop.asked if self.world.alone else self.asked
+
+    def _overdue(self) -> bool:
+        return time.monotonic() - self.saved > 60 * self.config.checkpoint_minutes
+
     def _save_if_due(self) -> None:
         every, place = self.config.checkpoint_steps, self.place
-        if self.stop.asked:
+        if self._stopping():
             self._save()
             raise Interrupted(self._interrupted())
-        late = time.monotonic() - self.saved > 60 * self.config.checkpoint_minutes
+        late = self._overdue() if self.world.alone else self.late
         if self.kept is not None and (late or (every is not None and place.step % every == 0)):
             self._save()
 
     def _save(self) -> None:
         now = time.monotonic()
         self.place.taken, self.saved = self.place.taken + now - self.saved, now
-        if self.kept is None or self.events is None:
+        if self.kept is None:
             return
         if not self.running.losses.finite():
             self._tell()
-        self.place.events = self.events.size()
-        checkpoint.save(self.kept, self.running.checkpoint())
+        found = self.running.checkpoint(self.world)
+        if self.events is not None:
+            found.values["place"]["events"] = self.place.events = self.events.size()
+            checkpoint.save(self.kept, found)
         self.mark = time.monotonic()
 
     def _interrupted(self) -> str:

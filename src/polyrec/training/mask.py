@@ -5,12 +5,16 @@ from dataclasses import replace
 import torch
 
 from polyrec.batch import Batch, Jagged
+from polyrec.distributed import world
+from polyrec.distributed.world import pieces
 from polyrec.shapes import Int, Tensor
 from polyrec.training.seed import derive
 
 
 def mask_ids(batch: Batch, share: float, seed: int, step: int) -> Batch:
     """Each id becomes 0 with probability `share`; which ones depends on (seed, step) and nothing else.
+
+    Where several processes have their rows of a batch, on the ids of the whole batch.
 
     Example:
         >>> from polyrec.batch import Layout
@@ -29,5 +33,7 @@ def mask_ids(batch: Batch, share: float, seed: int, step: int) -> Batch:
 
 
 def _masked(ids: Int[Tensor, "*any"], share: float, generator: torch.Generator) -> Int[Tensor, "*any"]:
-    hidden = torch.rand(ids.shape, generator=generator) < share
+    counts = world().counts(len(ids))
+    hidden = torch.rand((sum(counts), *ids.shape[1:]), generator=generator) < share
+    hidden = pieces(hidden, counts)[world().rank]
     return ids.masked_fill(hidden.to(ids.device), 0)

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from polyrec.distributed import ALONE, World
 from polyrec.errors import DataError, NotReadyError
 from polyrec.shapes import Tensor
 from polyrec.training.average import Average
@@ -80,10 +81,11 @@ class Running:
         elif not best:
             self.average.settle()
 
-    def checkpoint(self) -> Checkpoint:
+    def checkpoint(self, world: World = ALONE) -> Checkpoint:
         """Weights, optimizer, average, best weights, random state, place; of a stage that has ended the first two.
 
-        Those two are what training on later rows begins with.
+        Those two are what training on later rows begins with. Every process of `world` calls it; all but random states
+        is the same at all.
         """
         tensors = {f"weights/{name}": one for name, one in self._weights().items()}
         for epoch, weights in self.snapshots.items():
@@ -92,15 +94,15 @@ class Running:
         if not self.place.ended:
             tensors |= {f"best/{name}": one for name, one in self.best.weights.items()}
             tensors |= {f"average/{name}": one for name, one in self.average.weights.items()}
-            tensors |= {f"random/{name}": one for name, one in _random().items()}
+            tensors |= {f"random/{name}": one for name, one in _random(world).items()}
             if self.losses.held:
                 tensors["losses/held"] = torch.stack(self.losses.held)
         best = {"score": self.best.score, "step": self.best.step, "waited": self.best.waited}
         values = {"place": asdict(self.place), "best": best, "validations": self.validations}
         return Checkpoint(tensors, {**values, "losses": list(self.losses.names), "snapshots": list(self.snapshots)})
 
-    def restore(self, found: Checkpoint) -> None:
-        """Take back what `checkpoint` gave.
+    def restore(self, found: Checkpoint, world: World = ALONE) -> None:
+        """Take back what `checkpoint` gave, at as many processes or another number of them.
 
         Raises:
             DataError: it belongs to another model.
@@ -120,7 +122,7 @@ class Running:
         if not self.place.ended:
             self.optimizer.load(found.part("optimizer"))
             self.average.load(found.part("average"))
-            _set_random(found.part("random"))
+            _set_random(found.part("random"), world)
             held = found.part("losses").get("held")
             self.losses.held = list(held) if held is not None else []
 
@@ -145,15 +147,26 @@ class Running:
             module.load_state_dict(mine)
 
 
-def _random() -> dict[str, Tensor]:
-    """The states that dropout draws from."""
+def _random(world: World) -> dict[str, Tensor]:
+    """The states that dropout draws from: of the first process by device, of each other one its CPU's or GPU's own."""
     cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
-    return {"cpu": torch.get_rng_state(), **{f"cuda:{place}": one for place, one in enumerate(cuda)}}
+    found = {"cpu": torch.get_rng_state(), **{f"cuda:{place}": one for place, one in enumerate(cuda)}}
+    if world.alone:
+        return found
+    own = torch.cuda.get_rng_state() if cuda else torch.get_rng_state()
+    return found | {f"process:{rank}": one for rank, one in enumerate(world.gather(own)) if rank}
 
 
-def _set_random(states: Mapping[str, Tensor]) -> None:
+def _set_random(states: Mapping[str, Tensor], world: World) -> None:
+    if not world.leads:
+        mine = states.get(f"process:{world.rank}")  # None: there were fewer processes; the seed has given it a state
+        if mine is not None and torch.cuda.is_available():
+            torch.cuda.set_rng_state(mine)
+        elif mine is not None:
+            torch.set_rng_state(mine)
+        return
     for name, one in states.items():
         if name == "cpu":
             torch.set_rng_state(one)
-        elif torch.cuda.is_available() and int(name.partition(":")[2]) < torch.cuda.device_count():
+        elif name.startswith("cuda") and int(name.partition(":")[2]) < torch.cuda.device_count():
             torch.cuda.set_rng_state(one, name)

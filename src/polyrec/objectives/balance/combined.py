@@ -7,6 +7,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
+from polyrec.distributed import world
 from polyrec.objectives.balance.balancer import Balancer
 from polyrec.objectives.balance.shared import gradients, together
 from polyrec.objectives.objective import Terms
@@ -78,10 +79,13 @@ def combine(terms: Terms, parameters: Sequence[nn.Parameter], weigh: Weigh, *, t
     weights = np.ones(len(by_term))
     if several:
         matrix = torch.stack([_flat(one, parameters, several) for one in by_term])  # [T, P]
+        every = matrix if world().alone else world().sum(matrix.clone())  # of all processes' rows
+        split = torch.split(every, [parameters[place].numel() for place in several], 1)
         # Towers may lie side by side in one parameter: only where gradients meet is it shared.
-        shared = torch.cat([together(given[place]).flatten() for place in several])
-        met = matrix[:, shared]
+        shared = torch.cat([_together(part, given[place]) for part, place in zip(split, several, strict=True)])
+        met = every[:, shared]
         weights = weigh((met @ met.T).double().cpu().numpy())
+        met = matrix[:, shared]
         total = matrix.sum(0)
         total[shared] = torch.from_numpy(weights).to(met) @ met
         _spread(total, parameters, several)
@@ -110,6 +114,11 @@ def of_active(inner: Numbers, solve: Weigh) -> Numbers:
 def _meet(found: Sequence[Tensor | None]) -> bool:
     given = [one for one in found if one is not None]
     return len(given) > 1 and not any(one.is_sparse for one in given)
+
+
+def _together(part: Float[Tensor, "T P"], found: Sequence[Tensor | None]) -> Tensor:
+    """Which entries the terms that reach this parameter share."""
+    return together([one for one, mine in zip(part.unbind(0), found, strict=True) if mine is not None])
 
 
 def _flat(

@@ -9,6 +9,7 @@ from annotated_types import Ge, Gt
 from torch import nn
 
 from polyrec.declare import STRICT
+from polyrec.distributed import world
 from polyrec.objectives.balance.balancer import Balancer, added, register
 from polyrec.objectives.balance.shared import last_shared
 from polyrec.objectives.objective import Terms
@@ -120,6 +121,8 @@ class GradNorm(Balancer):
 
 def _norm(term: Float[Tensor, ""], layer: nn.Parameter) -> Float[Tensor, ""]:
     (gradient,) = torch.autograd.grad(term, layer, retain_graph=True, allow_unused=True)
+    if not world().alone:
+        gradient = world().sum(torch.zeros_like(layer) if gradient is None else gradient.clone())
     if gradient is None:
         return torch.zeros_like(term)
     dense: Tensor = gradient.coalesce().values() if gradient.is_sparse else gradient

@@ -1,23 +1,67 @@
 """Which weights several terms share, found through autograd's gradients: no model says so, no class is asked."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
 
+from polyrec.distributed import world
 from polyrec.errors import ConfigError
 from polyrec.objectives.objective import Terms
 from polyrec.shapes import Bool, Float, Tensor
 
+Gradients = list[tuple[Tensor | None, ...]]
 
-def gradients(terms: Terms, parameters: Sequence[nn.Parameter]) -> list[tuple[Tensor | None, ...]]:
-    """Each term's gradient of every parameter; None where the term does not reach it. The graph is kept."""
+
+def gradients(terms: Terms, parameters: Sequence[nn.Parameter]) -> Gradients:
+    """Each term's gradient of every parameter; None where the term does not reach it. The graph is kept.
+
+    Where several processes train, gradients are those of this one's rows.
+    """
     nothing = tuple(None for _ in parameters)
-    return [
+    found: Gradients = [
         torch.autograd.grad(term, parameters, retain_graph=True, allow_unused=True) if term.requires_grad else nothing
         for term in terms.values()
     ]
+    return found if world().alone else _everywhere(found, parameters)
+
+
+def _everywhere(found: Gradients, parameters: Sequence[nn.Parameter]) -> Gradients:
+    """The same, with 0 in place of None where another process's rows are reached."""
+    reached = torch.tensor([[float(one is not None) for one in by_term] for by_term in found])
+    sparse = torch.tensor([[float(one is not None and one.is_sparse) for one in by_term] for by_term in found])
+    reached, sparse = world().sum(torch.stack([reached, sparse])).unbind(0)
+
+    def one(term: int, place: int) -> Tensor | None:
+        given = found[term][place]
+        return torch.zeros_like(parameters[place]) if given is None and reached[term, place] > 0 else given
+
+    return [
+        tuple(None if sparse[term, place] and given is None else one(term, place) for place, given in enumerate(row))
+        for term, row in enumerate(found)
+    ]
+
+
+def whole(found: Gradients, parameters: Sequence[nn.Parameter]) -> Gradients:
+    """Dense gradients of the rows of all processes, from those of each one's own."""
+    if world().alone:
+        return found
+    dense = [
+        place
+        for place, _ in enumerate(parameters)
+        if not any(one[place] is not None and cast(Tensor, one[place]).is_sparse for one in found)
+    ]
+    summed = []
+    for row in found:
+        new = list(row)
+        given = [place for place in dense if row[place] is not None]
+        flat = [cast(Tensor, row[place]).flatten() for place in given]
+        parts = torch.split(world().sum(torch.cat(flat)), [len(one) for one in flat]) if given else ()
+        for place, part in zip(given, parts, strict=True):
+            new[place] = part.view_as(parameters[place])
+        summed.append(tuple(new))
+    return summed
 
 
 def together(found: Sequence[Tensor | None]) -> Bool[Tensor, "*any"]:
@@ -47,9 +91,14 @@ def last_shared(terms: Terms, parameters: Sequence[nn.Parameter]) -> int | None:
     Raises:
         ConfigError: no two terms share a matrix.
     """
-    by_term = gradients(terms, parameters)
-    if sum(any(one is not None and bool((_dense(one) != 0).any()) for one in found) for found in by_term) < 2:
+    by_term = whole(gradients(terms, parameters), parameters)
+    moved = torch.tensor([any(one is not None and bool((_dense(one) != 0).any()) for one in row) for row in by_term])
+    if int((world().sum(moved.int()) > 0).sum()) < 2:
         return None
+    return world().from_first(lambda: _nearest(terms, parameters, by_term))
+
+
+def _nearest(terms: Terms, parameters: Sequence[nn.Parameter], by_term: Gradients) -> int:
     away = [depths(term) for term in terms.values()]
     best: tuple[int, int, int] | None = None
     for place, parameter in enumerate(parameters):

@@ -1,0 +1,50 @@
+"""What a run learns in float64, in as many processes as the environment says: `python curve.py RUN.toml OUT.json`."""
+
+import json
+import sys
+from pathlib import Path
+
+import torch
+
+from polyrec.config import RunConfig
+from polyrec.data.encode import Encoder
+from polyrec.distributed.join import joined
+from polyrec.recipes import fit as fitting
+from polyrec.training.events import read
+from polyrec.training.losses import Losses
+from polyrec.training.reduce import Reduce
+
+torch.set_default_dtype(torch.float64)
+FOUND = {"losses": [], "weights": {}}
+REDUCES = []
+encode, add, begin = Encoder.encode, Losses.add, Reduce.__init__
+
+
+def doubled(one):
+    return one.double() if one.is_floating_point() else one
+
+
+def noted(self, terms):
+    FOUND["losses"].append({name: float(one) for name, one in terms.items()})
+    add(self, terms)
+
+
+def begun(self, *arguments):
+    REDUCES.append(self)
+    begin(self, *arguments)
+
+
+def keep(folder, rows, assembly, *_):
+    FOUND["weights"] = {name: float(one.double().sum()) for name, one in assembly.model.state_dict().items()}
+    FOUND["bytes"] = sum(one.bytes for one in REDUCES)
+    if folder.events.exists():
+        FOUND["scores"] = [line["score"] for line in read(folder.events) if line["kind"] == "evaluation"]
+
+
+Encoder.encode = lambda self, *arguments, **options: encode(self, *arguments, **options).map(doubled)
+Losses.add, Reduce.__init__, fitting.keep = noted, begun, keep
+
+with joined() as world:
+    fitting.fit(RunConfig.load(sys.argv[1]), f"{sys.argv[2]}.folder")
+    if world.leads:
+        Path(sys.argv[2]).write_text(json.dumps(FOUND), encoding="utf-8")

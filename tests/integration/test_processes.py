@@ -1,0 +1,159 @@
+"""Several processes train what one trains: the same losses at every step, in float64, to rounding."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from polyrec.data.simulate import simulate
+from polyrec.training.events import read
+
+RUN = """recipe = "{recipe}"
+[data]
+schema = "schema.toml"
+log = ["log.parquet"]
+shuffle_rows = 1500
+[training]
+epochs = 2
+batch_size = 300
+threads = 1
+{more}
+"""
+SEEDS = ("aem2tl", "autoifs", "sass", "ecat", "mmoe", "star")
+
+
+@pytest.fixture(scope="module")
+def logged(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("log")
+    simulate(folder, rows=4_000, scenarios=3, seed=1)
+    return folder
+
+
+def environment(rank, size, port):
+    given = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": size, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    return {**os.environ, "OMP_NUM_THREADS": "1", **({key: str(one) for key, one in given.items()} if size > 1 else {})}
+
+
+def curve(folder, name, recipe, size, more=""):
+    """What `size` processes learn."""
+    run = folder / f"{name}-{size}.toml"
+    run.write_text(RUN.format(recipe=recipe, more=more), encoding="utf-8")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, str(Path(__file__).with_name("curve.py")), str(run), str(run.with_suffix(".json"))]
+    started = [subprocess.Popen(command, env=environment(rank, size, port)) for rank in range(size)]
+    assert [one.wait(200) for one in started] == [0] * size
+    return json.loads(run.with_suffix(".json").read_text(encoding="utf-8"))
+
+
+def same(one, other):
+    assert len(one["losses"]) == len(other["losses"]) > 10
+    for mine, theirs in zip(one["losses"], other["losses"], strict=True):
+        assert theirs == pytest.approx(mine, rel=1e-5, abs=1e-9)
+    assert other["weights"] == pytest.approx(one["weights"], rel=1e-5, abs=1e-5)
+    assert other["scores"] == pytest.approx(one["scores"], rel=1e-6)
+
+
+def test_two_processes_learn_what_one_learns(logged):
+    more = 'balancer = "uncertainty"\nmask_ids = 0.1\nclip = 1.0'
+    same(curve(logged, "fast", "mmoe", 1, more), curve(logged, "fast", "mmoe", 2, more))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("size", [2, 3])
+@pytest.mark.parametrize("recipe", SEEDS)
+def test_the_seeds_learn_the_same_in_several_processes(logged, recipe, size):
+    more = '[transfer]\ntarget = "s1"' if recipe == "ecat" else ""
+    name = f"{recipe}-{size}"
+    same(curve(logged, name, recipe, 1, more), curve(logged, name, recipe, size, more))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("balancer", ["gradnorm", "pcgrad", "mgda", "cagrad", "famo", "nash_mtl", "dwa"])
+def test_balancers_see_the_gradients_of_all_processes(logged, balancer):
+    more = f'balancer = "{balancer}"'
+    same(curve(logged, balancer, "mmoe", 1, more), curve(logged, balancer, "mmoe", 2, more))
+
+
+@pytest.mark.slow
+def test_batches_of_fewer_rows_than_processes_and_absent_scenarios_change_nothing(logged):
+    more = "evaluations = 1\n[stages.train]\nbatch_size = 2\nepochs = 1"
+    same(curve(logged, "few", "star", 1, more), curve(logged, "few", "star", 3, more))
+
+
+def fit(log, out, processes, *more):
+    command = [sys.executable, "-m", "polyrec", "fit", str(log / "run.toml"), "--out", str(out)]
+    command += ["--processes", str(processes), "--set", "training.checkpoint_steps=3", *more]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
+
+
+def workers(parent):
+    return [int(one) for one in Path(f"/proc/{parent}/task/{parent}/children").read_text().split()]
+
+
+def wait_for(path, seconds=60):
+    until = time.monotonic() + seconds
+    while not path.exists() and time.monotonic() < until:
+        time.sleep(0.05)
+    assert path.exists()
+
+
+def cells(folder):
+    return json.loads((folder / "report.json").read_text(encoding="utf-8"))["cells"]
+
+
+def near(one, other):
+    assert len(one) == len(other)
+    for mine, theirs in zip(one, other, strict=True):
+        assert (mine["value"] is None) == (theirs["value"] is None)
+        assert mine["value"] is None or theirs["value"] == pytest.approx(mine["value"], abs=2e-3)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds the processes in /proc")
+@pytest.mark.parametrize("again", [1, 2, 3])
+def test_a_killed_process_ends_the_others_and_the_run_resumes_in_another_number_of_them(log, tmp_path, again):
+    whole = fit(log, tmp_path / "whole", 2)
+    assert whole.communicate(timeout=200)[0]
+    assert whole.returncode == 0
+    out = tmp_path / "killed"
+    for attempt in range(3):
+        run = fit(log, out, 2, "--resume")
+        wait_for(out / "checkpoints" / "train.safetensors")
+        while run.poll() is None and len(workers(run.pid)) < 2:
+            time.sleep(0.05)
+        time.sleep(6.0 if attempt else 0.3)
+        begun, found = time.monotonic(), workers(run.pid) if run.poll() is None else []
+        if not found:  # it was faster than the killer
+            run.communicate()
+            break
+        os.kill(found[attempt % len(found)], signal.SIGKILL)
+        _, told = run.communicate(timeout=90)
+        assert time.monotonic() - begun < 60
+        assert run.returncode == 1
+        assert "was ended by SIGKILL" in told
+        assert "--resume" in told
+        assert "Traceback" not in told
+    run = fit(log, out, again, "--resume")
+    _, told = run.communicate(timeout=200)
+    assert run.returncode == 0, told
+    near(cells(tmp_path / "whole"), cells(out))
+    steps = [line["step"] for line in read(out / "events.jsonl") if line["kind"] == "evaluation"]
+    assert steps == sorted(set(steps))
+
+
+def test_a_mistake_is_told_once(log, tmp_path):
+    (log / "run.toml").write_text((log / "run.toml").read_text().replace("mmoe", "mmoo"), encoding="utf-8")
+    run = fit(log, tmp_path / "out", 2)
+    _, told = run.communicate(timeout=100)
+    assert run.returncode == 2
+    assert told.count("mmoo") == 1, told
+    assert "Did you mean" in told
