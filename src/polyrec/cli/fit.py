@@ -42,8 +42,8 @@ def run(
     config = RunConfig.load(file, given)
     folder = out or Path("runs") / config.recipe
     with joined(str(config.training.get("device", "cpu"))) as world, bars() as progress:
-        told = {"log": log, "progress": progress} if world.leads else {}
-        finished = fit(config, folder, resume=resume, only_validate=only_validate, **told)
+        said, shown = (log, progress) if world.leads else (None, None)
+        finished = fit(config, folder, resume=resume, log=said, progress=shown, only_validate=only_validate)
     if not world.leads:
         return
     if only_validate:

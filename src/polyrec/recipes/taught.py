@@ -16,8 +16,8 @@ from polyrec.recipes.assemble import Assembly
 from polyrec.recipes.outcome import described, golden, period_of
 from polyrec.recipes.prepare import Prepared
 from polyrec.training import Evaluation, History, Parts
-from polyrec.training.loop import Batches
 from polyrec.training.run import Result
+from polyrec.training.spread import Batches
 
 
 def taught(folder: str, prepared: Prepared, loader: Batches) -> Result:

@@ -12,6 +12,7 @@ from polyrec.atomic import write_text
 from polyrec.config import RunConfig, TransferConfig
 from polyrec.data.held import ByScenario
 from polyrec.declare import parse
+from polyrec.distributed import world
 from polyrec.errors import ConfigError, unknown
 from polyrec.objectives import balance
 from polyrec.objectives.adversarial import Adversarial
@@ -163,7 +164,7 @@ class Transfer:
             return losses_of(Result(parts, history), rows)
 
         self.chosen = tune(betas, alphas, loss, rows.user.numpy())
-        if self.notes is not None:
+        if self.notes is not None and world().leads:
             write_text(self.notes, json.dumps(asdict(self.chosen)) + "\n")
         return self.chosen
 
