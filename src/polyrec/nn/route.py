@@ -152,7 +152,7 @@ class Route:
         With shared (W `[T, I, O]`, b `[T, O]`): `y = x (W * W_s) + (b + b_s)`.
         """
         plain = self.dense or self.unknown or torch.is_autocast_enabled("cpu")
-        if x.is_cpu and x.shape[1] and not plain:
+        if not plain and x.is_cpu and x.shape[1]:  # in this order: an exported program knows no sizes
             return grouped(x, own, shared, self._groups(own[0]), relu=relu)
         y = self._linear(x, own, shared)
         return torch.relu(y) if relu else y
