@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast test-shapes speed lint types docs clean
+.PHONY: help setup demo test test-long test-fast test-shapes speed lint types docs clean
 
 help:
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
@@ -20,8 +20,11 @@ demo: setup ## train, compare, report and score on real data, in under 5 minutes
 	rm -rf demo
 	$(BIN)/polyrec demo --out demo
 
-test: setup ## every test
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --doctest-modules src tests
+test: setup ## every test but the long ones
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --doctest-modules -m "not long" src tests
+
+test-long: setup ## what takes minutes a test: more processes, more balancers, more kills
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m long tests
 
 test-fast: setup ## the tests that take seconds
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not slow"
@@ -31,7 +34,7 @@ CHECKER := beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))
 test-shapes: setup ## shapes and types of tensors, checked at every call while models, blocks and objectives are tested
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not slow" -k "not export" \
 		--jaxtyping-packages="polyrec,$(CHECKER)" \
-		tests/contract tests/reference tests/unit/nn tests/unit/models tests/unit/objectives
+		tests/contract tests/unit/nn tests/unit/models tests/unit/objectives
 
 speed: setup ## ratios that say whether training has become slower
 	$(BIN)/python benchmarks/speed/guard.py

@@ -67,7 +67,7 @@ def test_two_processes_learn_what_one_learns(logged):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("size", [2, 3])
+@pytest.mark.parametrize("size", [2, pytest.param(3, marks=pytest.mark.long)])
 @pytest.mark.parametrize("recipe", SEEDS)
 def test_the_seeds_learn_the_same_in_several_processes(logged, recipe, size):
     more = '[transfer]\ntarget = "s1"' if recipe == "ecat" else ""
@@ -75,8 +75,11 @@ def test_the_seeds_learn_the_same_in_several_processes(logged, recipe, size):
     same(curve(logged, name, recipe, 1, more), curve(logged, name, recipe, size, more))
 
 
+LONG = [pytest.param(one, marks=pytest.mark.long) for one in ("pcgrad", "mgda", "cagrad", "famo", "nash_mtl", "dwa")]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("balancer", ["gradnorm", "pcgrad", "mgda", "cagrad", "famo", "nash_mtl", "dwa"])
+@pytest.mark.parametrize("balancer", ["gradnorm", *LONG])
 def test_balancers_see_the_gradients_of_all_processes(logged, balancer):
     more = f'balancer = "{balancer}"'
     same(curve(logged, balancer, "mmoe", 1, more), curve(logged, balancer, "mmoe", 2, more))
@@ -119,7 +122,7 @@ def near(one, other):
 
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds the processes in /proc")
-@pytest.mark.parametrize("again", [1, 2, 3])
+@pytest.mark.parametrize("again", [1, pytest.param(2, marks=pytest.mark.long), pytest.param(3, marks=pytest.mark.long)])
 def test_a_killed_process_ends_the_others_and_the_run_resumes_in_another_number_of_them(log, tmp_path, again):
     whole = fit(log, tmp_path / "whole", 2)
     assert whole.communicate(timeout=200)[0]
