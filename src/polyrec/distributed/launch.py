@@ -53,8 +53,8 @@ def launch(arguments: Sequence[str], processes: int) -> int:
 
 def _watch(started: Sequence["subprocess.Popen[bytes]"]) -> int:
     code, deadline, asked = 0, float("inf"), False
-    while any(one.poll() is None for one in started):
-        failed = [(rank, one.returncode) for rank, one in enumerate(started) if one.returncode not in (None, 0)]
+    while None in (codes := [one.poll() for one in started]):  # all are asked, also behind one that still runs
+        failed = [(rank, code) for rank, code in enumerate(codes) if code not in (None, 0)]
         if failed and not code:
             rank, code = failed[0]
             deadline = time.monotonic() + GRACE
@@ -70,7 +70,6 @@ def _watch(started: Sequence["subprocess.Popen[bytes]"]) -> int:
                     one.kill() if asked else one.terminate()
             asked, deadline = True, time.monotonic() + GRACE / 2
         time.sleep(_LOOK)
-    codes = [one.returncode for one in started]
     code = code or next((one for one in codes if one), 0)
     return 1 if code < 0 else code
 

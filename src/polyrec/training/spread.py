@@ -153,4 +153,5 @@ class Sliced:
 def _bytes(values: Float[Tensor, "B *any"]) -> Tensor:
     """Each row as bytes, [B, bytes]."""
     plain = values.view(torch.uint8) if values.dtype == torch.bool else values
-    return plain.contiguous().reshape(len(values), prod(values.shape[1:])).view(torch.uint8)
+    flat = plain.reshape(len(values), prod(values.shape[1:]))
+    return flat.clone(memory_format=torch.contiguous_format).view(torch.uint8)  # of no rows too
