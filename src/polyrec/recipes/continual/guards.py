@@ -65,7 +65,7 @@ def stability(new: Iterable[int], old: Iterable[int]) -> np.ndarray:
 
     Example:
         >>> float(stability([10, 10], [10, 10]).sum()), round(float(stability([90, 10], [10, 90]).sum()), 2)
-        (0.0, 3.34)
+        (0.0, 3.41)
     """
     p, q = (np.asarray(list(one), float) + 0.5 for one in (new, old))
     p, q = p / p.sum(), q / q.sum()
