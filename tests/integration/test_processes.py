@@ -86,9 +86,10 @@ def test_balancers_see_the_gradients_of_all_processes(logged, balancer):
 
 
 @pytest.mark.slow
-def test_batches_of_fewer_rows_than_processes_and_absent_scenarios_change_nothing(logged):
+def test_batches_of_fewer_rows_than_processes_and_absent_scenarios_change_nothing(tmp_path):
+    simulate(tmp_path, rows=300, scenarios=3, seed=1)
     more = "evaluations = 1\n[stages.train]\nbatch_size = 2\nepochs = 1"
-    same(curve(logged, "few", "star", 1, more), curve(logged, "few", "star", 3, more))
+    same(curve(tmp_path, "few", "star", 1, more), curve(tmp_path, "few", "star", 3, more))
 
 
 def fit(log, out, processes, *more):
