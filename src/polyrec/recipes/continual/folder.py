@@ -99,14 +99,15 @@ class ContinualFolder:
             ConfigError: it holds something else; or no finished run to begin with.
         """
         mine = self.path / "run.toml"
-        self._tidy()
+        if mine.exists():  # in a stranger's folder nothing is touched
+            self._tidy()
         if folder.resolve() == self.path.resolve() or ((folder / "generations").is_dir() and mine.exists()):
             return self.finished().config()
         text = to_toml(RunConfig.load(RunFolder(folder).finished().run).to_dict())
         if mine.exists():
             if mine.read_text(encoding="utf-8") != text:
                 raise ConfigError(f"--out {self.path} goes on with another run than {folder}. Name another folder.")
-        elif any(self.path.iterdir()):
+        elif any(one for one in self.path.iterdir() if not one.match(".run.toml*.tmp")):
             raise ConfigError(f"--out {self.path} is not empty: nothing is overwritten. Name another folder.")
         else:
             write_text(mine, text)
