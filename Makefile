@@ -31,10 +31,10 @@ test-fast: setup ## the tests that take seconds
 
 # int is welcome where float is annotated, as PEP 484 has it. While a program is exported, sizes are no ints.
 CHECKER := beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))
-test-shapes: setup ## shapes and types of tensors, checked at every call while models, blocks and objectives are tested
+test-shapes: setup ## shapes and types of tensors, checked at every call while models and blocks are tested
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not slow" -k "not export" \
 		--jaxtyping-packages="polyrec,$(CHECKER)" \
-		tests/contract tests/unit/nn tests/unit/models tests/unit/objectives
+		tests/contract tests/unit/nn
 
 speed: setup ## ratios that say whether training has become slower
 	$(BIN)/python benchmarks/speed/guard.py

@@ -25,7 +25,7 @@ batch_size = 300
 threads = 1
 {more}
 """
-SEEDS = ("aem2tl", "autoifs", "sass", "ecat", "mmoe", "star")
+SEEDS = ("aem2tl", "autoifs", "ecat", "mmoe", *(pytest.param(one, marks=pytest.mark.long) for one in ("sass", "star")))
 
 
 @pytest.fixture(scope="module")
