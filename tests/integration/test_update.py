@@ -137,7 +137,16 @@ def test_known_ids_keep_their_place_and_optimizer_state_goes_on(world, whole):
 
 
 @pytest.mark.slow
-@pytest.mark.long  # weights differed after a kill once in three runs: not understood yet
+def test_a_call_a_day_learns_what_one_call_learns(world, whole, tmp_path):
+    out = tmp_path / "daily"
+    for one in days(world):
+        polyrec("update", world / "run", one, "--out", out, "--replay", "0.2")
+    expected, found = learned(whole), learned(out)
+    assert expected.keys() == found.keys()
+    assert all(torch.equal(expected[name], one) for name, one in found.items())
+
+
+@pytest.mark.slow
 def test_an_update_killed_at_random_moments_ends_with_the_weights_of_an_undisturbed_one(world, whole, tmp_path):
     seed = time.time_ns()
     chance = random.Random(seed)

@@ -51,7 +51,9 @@ class Learner:
     def grown(self, run: RunConfig, encoder: Encoder, known: int, seed: int) -> "Learner":
         """The same for a larger layout: what was learned in its place, what is new as the model begins."""
         torch.manual_seed(seed)
-        new = Learner(assemble(_seeded(run, seed), encoder.layout, self.assembly.stage.name), {})
+        made = assemble(_seeded(run, seed), encoder.layout, self.assembly.stage.name)
+        # The seed is of new weights alone: later periods draw theirs from the run's, as after a restart.
+        new = Learner(replace(made, stage=self.assembly.stage), {})
         optimizer: dict[str, Tensor] = {}
         for part, module in new.parts.items():
             growth = Growth.between(self.parts[part], module, scenarios=(known, len(encoder.layout.scenarios)))
