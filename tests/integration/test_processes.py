@@ -25,7 +25,13 @@ batch_size = 300
 threads = 1
 {more}
 """
-SEEDS = ("aem2tl", "autoifs", "ecat", "mmoe", *(pytest.param(one, marks=pytest.mark.long) for one in ("sass", "star")))
+SEEDS = (
+    "aem2tl",
+    "autoifs",
+    "ecat",
+    "mmoe",
+    *(pytest.param(one, marks=pytest.mark.long) for one in ("sass", "star", "dann")),
+)
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +76,7 @@ def test_two_processes_learn_what_one_learns(logged):
 @pytest.mark.parametrize("size", [2, pytest.param(3, marks=pytest.mark.long)])
 @pytest.mark.parametrize("recipe", SEEDS)
 def test_the_seeds_learn_the_same_in_several_processes(logged, recipe, size):
-    more = '[transfer]\ntarget = "s1"' if recipe == "ecat" else ""
+    more = '[transfer]\ntarget = "s1"' if recipe in ("ecat", "dann") else ""
     name = f"{recipe}-{size}"
     same(curve(logged, name, recipe, 1, more), curve(logged, name, recipe, size, more))
 

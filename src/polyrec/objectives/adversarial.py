@@ -1,7 +1,5 @@
 """Domain-adversarial training: hidden states from which a classifier cannot tell the target's rows from others."""
 
-from collections.abc import Mapping
-
 from torch import nn
 from torch.nn import functional
 
@@ -9,13 +7,13 @@ from polyrec.batch import Batch, Output
 from polyrec.errors import ConfigError
 from polyrec.nn.mlp import MLP
 from polyrec.nn.reversal import reversal
-from polyrec.objectives.objective import Objective, Predictions, Terms
-from polyrec.shapes import Float, Tensor
+from polyrec.objectives.around import Around
+from polyrec.objectives.objective import Objective, Terms
 
 ADVERSARY = "adversary"
 
 
-class Adversarial(Objective):
+class Adversarial(Around):
     """The terms of an objective, and a classifier of the target's rows behind a reversed gradient.
 
     Formula:
@@ -36,36 +34,10 @@ class Adversarial(Objective):
     """
 
     def __init__(self, base: Objective, scenario: int, hidden: tuple[str, int], *, strength: float = 0.1) -> None:
-        super().__init__(base.layout)
-        self.base, self.scenario, self.strength = base, scenario, strength
-        self.starts = base.starts
+        super().__init__(base, ADVERSARY)
+        self.scenario, self.strength = scenario, strength
         self.name, width = hidden
         self.judge = nn.Sequential(MLP(width, (32,)), nn.Linear(32, 1))
-
-    @property
-    def start(self) -> Float[Tensor, "T"] | None:  # type: ignore[override]
-        """That of the base."""
-        return self.base.start
-
-    @property
-    def served(self) -> Objective:
-        """The base."""
-        return self.base
-
-    @property
-    def heads(self) -> tuple[str, ...]:
-        """Those of the base."""
-        return self.base.heads
-
-    @property
-    def terms(self) -> tuple[str, ...]:
-        """Those of the base, and `adversary`."""
-        return (*self.base.terms, ADVERSARY)
-
-    @property
-    def watched(self) -> Mapping[str, Float[Tensor, ""]]:
-        """What the base watches."""
-        return self.base.watched
 
     def forward(self, output: Output, batch: Batch) -> Terms:
         """The base's terms and the adversary's."""
@@ -81,7 +53,3 @@ class Adversarial(Objective):
             missed = functional.softplus(sign * told) * rows
             total = total + missed.sum() / rows.sum().clamp(min=1)
         return {**terms, ADVERSARY: 0.5 * self.strength * total}
-
-    def predict(self, output: Output) -> Predictions:
-        """Those of the base."""
-        return self.base.predict(output)

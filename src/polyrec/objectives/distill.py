@@ -9,6 +9,7 @@ from torch.nn import functional
 
 from polyrec.batch import Batch, Output
 from polyrec.errors import ConfigError
+from polyrec.objectives.around import Around
 from polyrec.objectives.objective import Objective, Predictions, Terms
 from polyrec.schema import ALL
 from polyrec.shapes import Float, Tensor
@@ -17,7 +18,7 @@ DISTILL = "distill"
 _TOLD, _SAID = "teacher.hidden/", "teacher.logit/"
 
 
-class Distilled(Objective):
+class Distilled(Around):
     """The terms of an objective, and one that pulls the student's hidden states to a teacher's.
 
     Formula:
@@ -54,35 +55,14 @@ class Distilled(Objective):
         temperature: float = 1.0,
         adaptive: bool = True,
     ) -> None:
-        super().__init__(base.layout)
+        super().__init__(base, DISTILL)
         if not widths:
             raise ConfigError("student and teacher have no hidden state of one name: there is nothing to distil.")
-        self.base, self.alpha, self.temperature, self.adaptive = base, alpha, temperature, adaptive
-        self.starts = base.starts
+        self.alpha, self.temperature, self.adaptive = alpha, temperature, adaptive
         self._teacher = [teacher]  # in a list: a module in it is neither moved, nor trained, nor saved
         self.maps = nn.ModuleDict({_safe(name): _map(*both) for name, both in widths.items()})
         self.names = {name: _safe(name) for name in widths}
         self._watched: dict[str, Tensor] = {}
-
-    @property
-    def start(self) -> Float[Tensor, "T"] | None:  # type: ignore[override]
-        """That of the base."""
-        return self.base.start
-
-    @property
-    def served(self) -> Objective:
-        """The base."""
-        return self.base
-
-    @property
-    def heads(self) -> tuple[str, ...]:
-        """Those of the base."""
-        return self.base.heads
-
-    @property
-    def terms(self) -> tuple[str, ...]:
-        """Those of the base, and `distill`."""
-        return (*self.base.terms, DISTILL)
 
     @property
     def watched(self) -> Mapping[str, Float[Tensor, ""]]:
@@ -122,10 +102,6 @@ class Distilled(Objective):
             return torch.full_like(batch.weight, 0.5)
         better = row_losses(mine, batch) - row_losses(teachers, batch)
         return torch.sigmoid(better / self.temperature)
-
-    def predict(self, output: Output) -> Predictions:
-        """Those of the base."""
-        return self.base.predict(output)
 
 
 def row_losses(predictions: Predictions, batch: Batch) -> Float[Tensor, "B"]:

@@ -1,7 +1,8 @@
 """Recipes for one target scenario: rows of the others transferred to it, a teacher behind it, a guard over it."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from polyrec.recipes.tuning import Beta, Tried, Tuned, tune
 from polyrec.training import Parts, train
 from polyrec.training.plan import begin_from
 from polyrec.training.run import Result
+from polyrec.training.seed import derive
 from polyrec.transfer.candidates import Found, Teacher, find
 
 TEACHER = "teacher"
@@ -135,7 +137,8 @@ class Transfer:
         with torch.no_grad():
             name, state = next(iter(assembly.model.eval()(few).hidden.items()))
         strength = self.options.adversary
-        objective = Adversarial(assembly.objective, self.portions.place, (name, state.shape[-1]), strength=strength)
+        with _drawn(assembly):
+            objective = Adversarial(assembly.objective, self.portions.place, (name, state.shape[-1]), strength=strength)
         loader = ByScenario(rows, batch_size=training.batch_size, seed=training.seed, mixed=True)
         balancer = balance.build("fixed", objective.terms)
         return Parts(assembly.model, objective, balancer, loader, self.portions.stopping.evaluate(assembly))
@@ -190,11 +193,20 @@ class Transfer:
             output = model(batch)
             return output, objective.predict(output)
 
-        return Distilled(
-            assembly.objective,
-            teach,
-            widths,
-            alpha=alpha,
-            temperature=self.options.temperature,
-            adaptive=self.options.adaptive,
-        )
+        with _drawn(assembly):
+            return Distilled(
+                assembly.objective,
+                teach,
+                widths,
+                alpha=alpha,
+                temperature=self.options.temperature,
+                adaptive=self.options.adaptive,
+            )
+
+
+@contextmanager
+def _drawn(assembly: Assembly) -> Iterator[None]:
+    """First weights from the stage's seed alone: the same in every process, and when a run goes on."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive(assembly.training.seed, assembly.stage.name, "beside"))
+        yield
