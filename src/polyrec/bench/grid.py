@@ -1,9 +1,12 @@
 """Runs a suite, cell after cell, and goes on where it was stopped."""
 
+import json
+import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from polyrec.atomic import write_text
 from polyrec.bench.cell import TRIAL_SEED, Cell, same
 from polyrec.bench.process import train_apart
 from polyrec.bench.results import Line, Results
@@ -15,6 +18,7 @@ from polyrec.data.files import expand
 from polyrec.data.simulate import simulate
 from polyrec.errors import ConfigError, PolyrecError, together
 from polyrec.recipes.assemble import resolve
+from polyrec.recipes.folder import RunFolder
 from polyrec.schema import Schema
 from polyrec.training.progress import Log
 
@@ -89,6 +93,10 @@ class Grid:
         A cell that fails is told of and left; the next call tries it again.
         """
         self.check()
+        with RunFolder(self.out).held():
+            return self._run()
+
+    def _run(self) -> Results:
         results = self.results
         for data in self.suite.data:
             self._make(data)
@@ -103,9 +111,14 @@ class Grid:
             self.log(text)
 
     def _make(self, data: DataSet) -> None:
-        place = self.out / "data" / data.name
-        if data.simulate is not None and not place.exists():
-            world = data.simulate
+        place, world = self.out / "data" / data.name, data.simulate
+        if world is None:
+            return
+        mark, now = place.with_name(f"{data.name}.json"), json.dumps(asdict(world))
+        if not mark.exists() or mark.read_text(encoding="utf-8") != now:
+            shutil.rmtree(place, ignore_errors=True)  # another world of this name
+            write_text(mark, now)
+        if not place.exists():
             self._tell(f"{data.name}: simulating {world.rows:,} rows of {world.preset!r}")
             simulate(place, world.rows, world.scenarios, world.days, world.seed, world.preset)
 

@@ -3,7 +3,9 @@ import json
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from polyrec.bench.cell import Cell
 from polyrec.bench.results import Results
+from polyrec.config import RunConfig
 
 
 @settings(max_examples=30, deadline=None)
@@ -29,3 +31,18 @@ def test_the_latest_line_of_a_cell_counts(tmp_path):
     assert results.get("w/a/seed-0") == {"cell": "w/a/seed-0", "status": "done"}
     assert len(list(Results(results.path))) == 1
     assert results.get("w/b/seed-0") is None
+
+
+def test_what_another_training_left_is_not_taken_for_this_ones(log, tmp_path):
+    run = RunConfig.load(log / "run.toml")
+    cell = Cell("mine", "pooled", "seed", 0)
+    cell.write(tmp_path, run)
+    left = cell.folder(tmp_path).path
+    left.mkdir(parents=True)
+    (left / "report.json").write_text("{}")
+    cell.write(tmp_path, run)
+    assert (left / "report.json").exists()
+    log_file = log / "log.parquet"
+    log_file.write_bytes(log_file.read_bytes() + b"more")
+    cell.write(tmp_path, run)
+    assert not left.exists()
