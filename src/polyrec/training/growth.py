@@ -85,13 +85,14 @@ class Growth:
             owner, _, name = rest.partition(".")
             if owner != part:
                 continue
-            if kind == "adam":
-                name = name.rpartition(".")[0]
+            key_of = ""
+            if kind in ("adam", "lazy"):
+                name, _, key_of = name.rpartition(".")
             move = self.moved.get(name)
             if move is None or one.dim() == 0:
                 found[key] = one
             else:
-                shape = shapes[name][:1] if kind == "rows" else shapes[name]
+                shape = shapes[name][:1] if kind == "rows" or key_of == "steps" else shapes[name]
                 found[key] = move.into(one.new_zeros(shape), one)
         return found
 

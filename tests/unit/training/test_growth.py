@@ -75,7 +75,8 @@ def test_a_new_scenario_and_new_values_can_be_scored_and_trained(model):
 
 @pytest.mark.parametrize("model", ["mmoe", "single", "star", "widedeep", "autoifs"])
 @pytest.mark.parametrize("tables", ["sparse", "dense"])
-def test_optimizer_state_follows_its_rows(model, tables):
+@pytest.mark.parametrize("lazy", [False, True])
+def test_optimizer_state_follows_its_rows(model, tables, lazy):
     layout = example_layout(3)
     wide = larger(layout, 4)
     subject = Subject.of(model)
@@ -84,7 +85,7 @@ def test_optimizer_state_follows_its_rows(model, tables):
     torch.manual_seed(0)
     old = build(model, layout, HEADS, {"tables": tables})
     objective = objectives.build("pointwise", layout)
-    optimizer = Optimizer({"model": old, "objective": objective}, TrainingConfig(), steps=9)
+    optimizer = Optimizer({"model": old, "objective": objective}, TrainingConfig(lazy=lazy), steps=9)
     for seed in range(3):
         batch = random_batch(layout, 64, seed=seed)
         sum(objective(old(batch), batch).values()).backward()
@@ -93,7 +94,7 @@ def test_optimizer_state_follows_its_rows(model, tables):
     growth = Growth.between(old, new, scenarios=(3, 4))
     shapes = {name: one.shape for name, one in new.named_parameters()}
     state = growth.optimizer("model", optimizer.state(), shapes)
-    following = Optimizer({"model": new}, TrainingConfig(), steps=9)
+    following = Optimizer({"model": new}, TrainingConfig(lazy=lazy), steps=9)
     following.load(state)
     mine = following.state()
     for key, one in optimizer.state().items():
