@@ -13,7 +13,7 @@ from polyrec.data.files import Source
 from polyrec.data.profile import SKETCH, Profile
 from polyrec.data.vocabulary import Vocabulary
 from polyrec.errors import ConfigError, DataError
-from polyrec.recipes.continual.guards import inspect, stability
+from polyrec.recipes.continual.guards import _label, inspect, stability
 from polyrec.recipes.continual.periods import periods
 from polyrec.schema import Feature, Keys, Schema, Task
 
@@ -162,3 +162,22 @@ def test_dates_and_times_are_cut_by_day(tmp_path, kind):
     found = periods([str(tmp_path / "log.parquet")], SCHEMA, "day")
     assert [one.name for one in found] == ["time 2024-02-28", "time 2024-02-29", "time 2024-03-02"]
     assert [one.source.rows() for one in found] == [2, 1, 1]
+
+
+def told(now, *before):
+    return _label(now, list(before))
+
+
+def test_few_rows_of_a_label_are_no_alarm():
+    usual = (100_000, 100_000, 50)
+    assert told((2, 2, 0), usual) is None
+    assert told((2, 0, 0), usual) is None
+    assert told((1_000, 1_000, 0), usual) is None
+    assert told((1_000, 1_000, 300), (10, 10, 0)) is None  # ten rows without a positive say little of a rate
+
+
+def test_many_rows_of_a_label_are():
+    assert "0 everywhere" in told((5_000, 5_000, 0), (5_000, 5_000, 1_000))
+    assert "1 everywhere" in told((5_000, 5_000, 5_000), (5_000, 5_000, 1_000))
+    assert told((5_000, 5_000, 2_500), (50_000, 50_000, 10_000)) is not None
+    assert told((5_000, 5_000, 1_050), (50_000, 50_000, 10_000)) is None

@@ -119,12 +119,16 @@ def _label(cell: tuple[int, int, int], past: Sequence[tuple[int, int, int]]) -> 
     expected = rows * share
     if expected >= 20 and seen < 0.5 * expected:
         return f"known in {seen / rows:.0%} of the rows; before in {share:.0%}"
-    rate = sum(one[2] for one in past) / sum(one[1] for one in past)
+    if not seen:
+        return None
+    known, ones = sum(one[1] for one in past), sum(one[2] for one in past)
+    rate = ones / known
     odds = [_odds(one[2], one[1]) for one in past]
-    gap = _odds(positives, seen) - _odds(sum(one[2] for one in past), sum(one[1] for one in past))
-    error = sqrt(1 / (positives + 0.5) + 1 / (seen - positives + 0.5))
+    gap = _odds(positives, seen) - _odds(ones, known)
+    error = sqrt(sum(1 / (one + 0.5) for one in (positives, seen - positives, ones, known - ones)))
     bound = max(RATE, 3 * float(np.std(odds)))
-    if abs(gap) - SURE * error <= bound:
+    chance = SURE * sqrt(seen * rate * (1 - rate)) + 1  # rows by which so few may differ in number
+    if abs(gap) - SURE * error <= bound or abs(positives - seen * rate) <= chance:
         return None
     low, high = (_share(_odds(positives, seen) + sign * SURE * error) for sign in (-1, 1))
     one_class = {0: "0 everywhere", seen: "1 everywhere"}.get(positives)
