@@ -15,6 +15,7 @@ import pytest
 import torch
 
 from polyrec.artifact import Bundle
+from polyrec.artifact.manifest import Manifest
 from polyrec.training import checkpoint
 
 DAYS = 4
@@ -122,6 +123,9 @@ def test_each_day_is_judged_then_learned_from_and_new_values_and_scenarios_join(
     rows = [{"tab": "mini", "user": 3, "item": item} for item in (3, 4)]
     hit, miss = bundle.probabilities(bundle.encoder.encode_rows(rows))[bundle.schema.targets[0]].tolist()
     assert hit > miss
+    period = Manifest.read(whole / "bundle").trained_on["period"]
+    assert (period["column"], period["to"]) == ("time", told[-1]["time"][1])
+    assert period["from"] < 0
     assert "What is forgotten" in (whole / "report.html").read_text()
 
 

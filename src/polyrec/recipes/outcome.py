@@ -119,10 +119,32 @@ def period_of(prepared: Prepared) -> dict[str, Any]:
     name, source = prepared.schema.keys.time, prepared.splits.train
     if name is None:
         return {}
-    bounds = [pc.min_max(decoded(table[name])).as_py() for table in source.tables([name])]
-    known = [one for pair in bounds for one in (pair["min"], pair["max"]) if one is not None]
-    plain = [one if isinstance(one, (int, float, str)) else str(one) for one in (min(known), max(known))]
-    return {"period": {"column": name, "from": plain[0], "to": plain[1]}}
+    known = bounds(source, name)
+    return {} if known is None else {"period": {"column": name, "from": known[0], "to": known[1]}}
+
+
+def longer(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
+    """What `period_of` says of rows that were learned from after others: nothing where it says nothing of the others.
+
+    Example:
+        >>> one, next = ({"period": {"column": "day", "from": a, "to": a + 6}} for a in (0, 7))
+        >>> longer(one, next)
+        {'period': {'column': 'day', 'from': 0, 'to': 13}}
+    """
+    if "period" not in before:
+        return {}
+    first, last = before["period"], now.get("period", before["period"])
+    return {"period": {**first, "from": min(first["from"], last["from"]), "to": max(first["to"], last["to"])}}
+
+
+def bounds(source: Source, column: str) -> tuple[Any, Any] | None:
+    """First and last moment of a column, as plain values; None where every one is null."""
+    pairs = [pc.min_max(decoded(table[column])).as_py() for table in source.tables([column])]
+    known = [one for pair in pairs for one in (pair["min"], pair["max"]) if one is not None]
+    if not known:
+        return None
+    first, last = (one if isinstance(one, (int, float, str)) else str(one) for one in (min(known), max(known)))
+    return first, last
 
 
 def _headline(report: Report) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from polyrec.data.where import Between
 from polyrec.errors import ConfigError
 from polyrec.objectives import balance
 from polyrec.recipes.assemble import Assembly
-from polyrec.recipes.outcome import described, golden, period_of
+from polyrec.recipes.outcome import bounds, described, golden, period_of
 from polyrec.recipes.prepare import Prepared
 from polyrec.training import Evaluation, History, Parts
 from polyrec.training.run import Result
@@ -63,23 +63,29 @@ def _differing(one: Layout, other: Layout) -> str:
 
 
 def _refuse_later(folder: str, bundle: Bundle, prepared: Prepared) -> None:
-    period: dict[str, Any] = bundle.manifest.trained_on.get("period") or {}
-    column = prepared.schema.keys.time
-    if not period or column is None or period.get("column") != column or period.get("to") is None:
+    told, column = bundle.manifest.trained_on, prepared.schema.keys.time
+    if column is None:
         return
+    period: dict[str, Any] = told.get("period") or {}
+    if period.get("column") != column or "adapted" in told:
+        raise ConfigError(
+            f"[transfer] teacher: {folder} does not say up to which {column} it learned, so it may have seen what it "
+            "would be judged on. Give a teacher that `fit` or `update` left, with this run's time column in its schema."
+        )
     last = period["to"]
     for name, source in (("validation", prepared.splits.valid), ("test", prepared.splits.test)):
         if source is not None and _begins(source, column, last):
             raise ConfigError(
-                f"[transfer] teacher: {folder} learned from rows up to {column} = {last}, and {name} rows lie before "
-                "that: it may have seen what it would be judged on. Give a teacher of an earlier period."
+                f"[transfer] teacher: {folder} learned from rows up to {column} = {last}, and {name} rows lie no "
+                "later: it may have seen what it would be judged on. Give a teacher of an earlier period."
             )
 
 
 def _begins(source: Source, column: str, moment: Any) -> bool:
-    """Whether a row of these is earlier than a moment."""
-    earlier = Between(column, None, moment)
-    return any(bool(earlier.mask(table, 0).any()) for table in source.tables([column]))
+    """Whether a row of these is no later than a moment."""
+    earlier, known = Between(column, None, moment), bounds(source, column)
+    at = known is not None and known[0] == moment
+    return at or any(bool(earlier.mask(table, 0).any()) for table in source.tables([column]))
 
 
 def vocabulary_of(transfer: dict[str, Any]) -> Path | None:

@@ -1,14 +1,21 @@
 """What a transfer chooses: weights on rows that stop, an ending on rows that judge, a window by time."""
 
+from contextlib import nullcontext
+from types import SimpleNamespace
+
 import numpy as np
+import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
 
 from polyrec.data.files import Source
 from polyrec.data.where import Between, Both, Named, Not, Share, from_dict, to_dict
 from polyrec.errors import ConfigError
 from polyrec.recipes.endings import Ending, kept, verdict
+from polyrec.recipes.taught import _refuse_later
+from polyrec.recipes.transferring import _drawn
 from polyrec.recipes.tuning import tune
 from polyrec.recipes.window import last_periods, length
 from polyrec.transfer.relation import gap
@@ -129,3 +136,38 @@ def test_days_as_dates_and_what_has_no_length(hours):
         length("day", pa.int64(), 40, "week")
     with pytest.raises(ConfigError, match="Add time"):
         last_periods(hours(days), None, 3, "day")
+
+
+def test_what_trains_beside_a_model_begins_alike_whatever_was_drawn_before():
+    stage = SimpleNamespace(name="dann", seed=3)
+    assembly = SimpleNamespace(stage=stage, training=stage)
+    found = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        expected = torch.random.get_rng_state()
+        with _drawn(assembly):
+            found.append(torch.rand(4))
+        assert torch.equal(torch.random.get_rng_state(), expected)
+    assert torch.equal(*found)
+
+
+@pytest.mark.parametrize(
+    ("trained_on", "refused"),
+    [
+        ({"period": {"column": "week", "from": 1, "to": 4}}, False),
+        ({"period": {"column": "week", "from": 1, "to": 5}}, True),  # a coarse time: the week is judged
+        ({"period": {"column": "week", "from": 1, "to": 6}}, True),
+        ({"period": {"column": "day", "from": 1, "to": 4}}, True),
+        ({"rows": {"train": 9}}, True),
+        ({"period": {"column": "week", "from": 1, "to": 4}, "adapted": [{"scenario": "new"}]}, True),
+    ],
+)
+def test_a_teacher_must_say_that_it_learned_before_what_is_judged(tmp_path, trained_on, refused):
+    pl.DataFrame({"week": [6, 5, 5, 7]}).write_parquet(tmp_path / "valid.parquet")
+    valid = Source((tmp_path / "valid.parquet",))
+    bundle = SimpleNamespace(manifest=SimpleNamespace(trained_on=trained_on))
+    schema = SimpleNamespace(keys=SimpleNamespace(time="week"))
+    prepared = SimpleNamespace(schema=schema, splits=SimpleNamespace(valid=valid, test=None))
+    says = pytest.raises(ConfigError, match="may have seen what it would be judged on") if refused else nullcontext()
+    with says:
+        _refuse_later("teacher", bundle, prepared)

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from polyrec.artifact.manifest import Manifest
 from polyrec.config import RunConfig, TrainingConfig
 from polyrec.data.profile import Profile
 from polyrec.data.replay import Replayed
@@ -120,7 +121,9 @@ def _begin(
     line |= {"cells": cells(report), "seconds": {"train": report.run.get("seconds")}}
     line["held"] = remembered(state, out, 0)
     state = replace(state, history=(line,), profiles=(profile, unseen))
-    told = {"trained_on": {"rows": {"train": profile.rows}, "generation": 0}}
+    manifest = Manifest.read(folder.bundle)
+    trained_on = {"rows": {"train": profile.rows}, "generation": 0, **outcome.longer(manifest.trained_on, {})}
+    told = {"trained_on": trained_on}
     golden = outcome.golden(test, Prepared(state.schema, splits, state.encoder))
     out.generations(options.keep).publish(lambda path: state.save(path, golden, told, report.to_json()))
 
@@ -241,17 +244,23 @@ class _Step:
         return state
 
     def _publish(self, state: State, report: Report, profile: Profile) -> None:
-        golden = outcome.golden(
-            self.source, Prepared(state.schema, Splits(self.source, self.source, None), state.encoder)
-        )
+        prepared = Prepared(state.schema, Splits(self.source, self.source, None), state.encoder)
+        golden, store = outcome.golden(self.source, prepared), self.out.generations(self.options.keep)
+        assert store.current is not None
+        before = Manifest.read(store.current / "bundle").trained_on
         total = sum(int(line["trained"]) for line in state.history)
         told = {
-            "trained_on": {"rows": {"train": total}, "generation": self.number, "last": self.period.name},
+            "trained_on": {
+                "rows": {"train": total},
+                "generation": self.number,
+                "last": self.period.name,
+                **outcome.longer(before, outcome.period_of(prepared)),
+            },
             "metrics": {
                 f"{one.scenario}/{one.task}/{one.space}": one.value for one in report.rows if one.metric == "auc"
             },
         }
-        self.out.generations(self.options.keep).publish(lambda path: state.save(path, golden, told, report.to_json()))
+        store.publish(lambda path: state.save(path, golden, told, report.to_json()))
         self.out.tell("learned", period=self.period.name, generation=self.number, rows=profile.rows)
         self.out.refresh(state)
 
