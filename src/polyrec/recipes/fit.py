@@ -83,10 +83,7 @@ def fit(
         folder.check(whole, resume)  # nobody has begun in it meanwhile
         folder.claim(whole, prepared.about())
         prepared.keep(folder.vocabulary)
-        if log is not None and not told:
-            for note in prepared.splits.notes:
-                log(note)
-        _warn(prepared.warnings, folder, log)
+        _warn(prepared, folder, log, notes=not told)
 
     with folder.held() if here.leads else nullcontext():
         here.from_first(claim)
@@ -99,11 +96,11 @@ def fit(
         kept, extra = plan.stages[-1].name, {}
         if transfer is not None:
             kept, endings = transfer.endings(recipe, results)
-            if TEACHER in assemblies and not given and here.leads:
-                keep_teacher(folder.path / TEACHER, assemblies[TEACHER], prepared, transfer.portions.told_held())
             extra = {"transfer": transfer.told(endings, kept, read(folder.events))}
             if log is not None and endings:
                 log(f"{extra['transfer']['verdict']}.")
+            if TEACHER in assemblies and not given and here.leads:
+                keep_teacher(folder.path / TEACHER, assemblies[TEACHER], prepared, transfer.portions.told_held())
         run_facts = {**_told([one.history for one in results.values()]), "seed": training.seed}
         if here.leads:
             _validated(folder, results[kept], run_facts)
@@ -120,10 +117,13 @@ def _validated(folder: RunFolder, result: Result, run: Mapping[str, Any]) -> Non
     write_text(folder.validation, json.dumps(told, allow_nan=False, indent=1) + "\n")
 
 
-def _warn(warnings: Sequence[str], folder: RunFolder, log: Log | None) -> None:
-    """Say what is odd about the rows: at every attempt, and once in the events."""
+def _warn(prepared: Prepared, folder: RunFolder, log: Log | None, *, notes: bool) -> None:
+    """Say how the rows were split, and what is odd about them: at every attempt, and once in the events."""
+    if log is not None and notes:
+        for note in prepared.splits.notes:
+            log(note)
     new = not folder.events.exists()
-    for warning in warnings:
+    for warning in prepared.warnings:
         if log is not None:
             log(f"warning: {warning}.")
         if new:

@@ -1,10 +1,8 @@
 """`polyrec update`: period after period, judged, checked, learned from, and kept as one whole generation."""
 
-import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from hashlib import blake2b
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,48 +11,23 @@ import torch
 from polyrec.artifact.manifest import Manifest
 from polyrec.config import RunConfig, TrainingConfig
 from polyrec.data.profile import Profile
-from polyrec.data.replay import Replayed
 from polyrec.data.split import Splits, split
 from polyrec.declare import parse
-from polyrec.errors import ConfigError, DataError, together
+from polyrec.errors import DataError, together
 from polyrec.evaluation.report import Report
 from polyrec.progress import Progress
 from polyrec.recipes import outcome
 from polyrec.recipes.continual.folder import ContinualFolder
 from polyrec.recipes.continual.guards import Finding, inspect
 from polyrec.recipes.continual.judge import cells, pooled_auc, remembered, scored
+from polyrec.recipes.continual.learn import Options, learn
 from polyrec.recipes.continual.periods import Period, periods, shown_time
-from polyrec.recipes.continual.rows import held_out, of_target, rest, sample, stored
-from polyrec.recipes.continual.state import Learner, State
+from polyrec.recipes.continual.rows import held_out, of_target, rest, sample
+from polyrec.recipes.continual.state import State
 from polyrec.recipes.folder import RunFolder
 from polyrec.recipes.prepare import Prepared
-from polyrec.recipes.recipe import get
-from polyrec.recipes.rows import Rows
-from polyrec.recipes.transferring import Transfer
-from polyrec.training import Evaluation, train
-from polyrec.training import checkpoint as checkpoints
 from polyrec.training.progress import Log
 from polyrec.training.seed import derive
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """How periods are learned from."""
-
-    epochs: int = 1  # passes over a period
-    replay: float = 0.0  # share of each batch that is drawn from earlier periods
-    hold: float = 0.05  # share of a period's rows that is never trained on: what forgetting is measured with
-    force: bool = False  # learn from a period whatever the guards say
-    skip: bool = False  # leave bad periods out and go on
-    keep: int = 4  # generations on disk
-    training: Mapping[str, Any] = field(default_factory=dict)  # over the run's, for instance a smaller lr
-
-    def __post_init__(self) -> None:
-        if not (0 <= self.hold < 1 and 0 <= self.replay < 1 and self.epochs >= 1 and self.keep >= 2):
-            raise ConfigError(
-                f"epochs = {self.epochs} must be at least 1, keep = {self.keep} at least 2, hold = {self.hold} and "
-                f"replay = {self.replay} within 0 and 1."
-            )
 
 
 def update(
@@ -214,7 +187,7 @@ class _Step:
         rows = rest(self.source, self.options.hold, seed)
         state = self.state.grown(rows)
         clock.mark("grow")
-        learner, history = _train(state, rows, number, profile.digest, self.options, self.out, self.log)
+        learner, history = learn(state, rows, number, profile.digest, self.options, self.out, self.log)
         clock.mark("train")
         state = replace(state, learner=learner)
         sample(rows, state, self.out.sample("replay", number), seed)
@@ -267,38 +240,6 @@ class _Step:
     def _say(self, text: str) -> None:
         if self.log is not None:
             self.log(text)
-
-
-def _train(
-    state: State, rows: Any, number: int, digest: str, options: Options, out: ContinualFolder, log: Log | None
-) -> tuple[Learner, int]:
-    """One period's training, which a killed attempt goes on with; the learner and how many rows it read."""
-    learner, parts = state.learner, state.learner.assembly
-    plain = {one: value for one, value in asdict(parts.training).items() if value is not None}
-    fixed = {"epochs": options.epochs, "evaluations": 1, "warmup": 0, "lr_decay": "none"}
-    seed = derive(parts.training.seed, "update", number)
-    training = parse(TrainingConfig, {**plain, **fixed, **options.training, "seed": seed}, "--set training")
-    stage = replace(parts.stage, training=training, keep="last", start="scratch", carry=())
-    parts = replace(parts, stage=stage)
-    prepared = Prepared(state.schema, Splits(rows, rows, None), state.encoder)
-    if get(state.run.recipe).transfer_options is not None and stage.data != "train":
-        loader = Transfer.of(state.run, prepared).parts(parts, {}).loader
-    else:
-        loader = Rows(state.run, prepared).loader(parts)
-    if options.replay:
-        if stage.data != "train":
-            raise ConfigError(f"replay is for recipes that learn from rows as they come, not from {stage.data}.")
-        earlier = stored(state, out, number)
-        loader = Replayed(loader, earlier, share=options.replay, seed=seed)  # type: ignore[arg-type]
-    key = json.dumps([digest, asdict(training), options.replay, options.hold], sort_keys=True)
-    working = out.working(f"{number:06d}-{blake2b(key.encode(), digest_size=6).hexdigest()}")
-    history = train(
-        stage, parts.model, parts.objective, parts.balancer, loader, lambda: Evaluation(None, {}),
-        folder=working, resume=True, log=None if log is None else lambda _: None, warm=learner.optimizer,
-    )  # fmt: skip
-    kept = checkpoints.load(working / "checkpoints" / f"{stage.name}.safetensors")
-    assert kept is not None
-    return Learner(replace(parts, stage=learner.assembly.stage), kept.part("optimizer")), history.rows
 
 
 class _Clock:
