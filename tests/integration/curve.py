@@ -14,7 +14,6 @@ from polyrec.training.events import read
 from polyrec.training.losses import Losses
 from polyrec.training.reduce import Reduce
 
-torch.set_default_dtype(torch.float64)
 FOUND = {"losses": [], "weights": {}}
 REDUCES = []
 encode, add, begin = Encoder.encode, Losses.add, Reduce.__init__
@@ -41,10 +40,15 @@ def keep(folder, rows, assembly, *_):
         FOUND["scores"] = [line["score"] for line in read(folder.events) if line["kind"] == "evaluation"]
 
 
-Encoder.encode = lambda self, *arguments, **options: encode(self, *arguments, **options).map(doubled)
-Losses.add, Reduce.__init__, fitting.keep = noted, begun, keep
+def main():
+    torch.set_default_dtype(torch.float64)
+    Encoder.encode = lambda self, *arguments, **options: encode(self, *arguments, **options).map(doubled)
+    Losses.add, Reduce.__init__, fitting.keep = noted, begun, keep
+    with joined() as world:
+        fitting.fit(RunConfig.load(sys.argv[1]), f"{sys.argv[2]}.folder")
+        if world.leads:
+            Path(sys.argv[2]).write_text(json.dumps(FOUND), encoding="utf-8")
 
-with joined() as world:
-    fitting.fit(RunConfig.load(sys.argv[1]), f"{sys.argv[2]}.folder")
-    if world.leads:
-        Path(sys.argv[2]).write_text(json.dumps(FOUND), encoding="utf-8")
+
+if __name__ == "__main__":
+    main()
