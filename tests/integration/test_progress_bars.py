@@ -54,7 +54,7 @@ def test_every_command_that_reads_many_rows_draws_how_far_it_is(log, tmp_path):
         "simulate": ("simulate", "--out", tmp_path / "world", "--rows", 6_000),
     }
     drawn = {name: seen_on_a_terminal(*command, folder=tmp_path) for name, command in commands.items()}
-    for what in ("reading training rows", "checking rows", "scoring test rows"):
+    for what in ("reading training rows", "checking rows", "scoring rows"):
         assert what in drawn["fit"]
     assert "scoring rows" in drawn["predict"]
     assert "scoring rows" in drawn["evaluate"]
