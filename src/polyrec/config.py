@@ -101,6 +101,9 @@ class TrainingConfig:
     balancer: BalancerName | None = None
     seed: Annotated[int, Ge(0)] = 0
     device: str = "cpu"
+    precision: Literal["float32", "bf16"] = (
+        "float32"  # of the network's products; weights, losses and sums stay float32
+    )
     threads: Annotated[int, Ge(1)] | None = None
     checkpoint_minutes: Positive = 5.0
     checkpoint_steps: Annotated[int, Ge(1)] | None = None  # beside the minutes: every so many steps

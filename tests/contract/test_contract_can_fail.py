@@ -54,6 +54,11 @@ class DependsOnOrder(Honest):
         return h + 0.01 * torch.arange(len(batch))[:, None]
 
 
+class RoundsInHalfPrecision(Honest):
+    def read(self, batch):
+        return torch.relu(self.hidden(self.inputs(batch)) + 256) - 256
+
+
 class CountsItsCalls(Honest):
     def __init__(self, layout, heads):
         super().__init__(layout, heads)
@@ -177,6 +182,7 @@ BROKEN = [
     (AnswersColumns, "one_logit_per_row_and_head", "shape|Type-check"),
     (LooksAtBatchMates, "same_score_in_any_company_and_order", "company"),
     (DependsOnOrder, "same_score_in_any_company_and_order", "reordered"),
+    (RoundsInHalfPrecision, "trains_in_half_precision", "of their size"),
     (CountsItsCalls, "scoring_changes_nothing", "'calls'"),
     (RemembersOutsideItsState, "state_round_trip_is_exact", "not in the state"),
     (DividesByUnknown, "unknown_scenario_is_scored", "no finite score"),

@@ -37,7 +37,8 @@ class Loader:
     rest of the epoch exactly, and memory is that of `prefetch` + 2 windows.
 
     With `part`, one of several processes, every process reads the same batches in the same order and encodes its own
-    rows of each alone: `share` of a batch's rows.
+    rows of each alone: `share` of a batch's rows. With `pin`, batches lie in page-locked memory, from which copies to a
+    GPU run beside its work; the thread that encodes ahead pins them, a window at a time.
 
     Example:
         ```python
@@ -57,6 +58,7 @@ class Loader:
         seed: int = 0,
         prefetch: int = 1,
         part: World = ALONE,
+        pin: bool = False,
     ) -> None:
         if batch_size < 1 or shuffle_rows < 1 or prefetch < 0:
             raise ConfigError(
@@ -70,6 +72,7 @@ class Loader:
         self.seed = seed
         self.prefetch = prefetch
         self.part = part
+        self.pin = pin
 
     @property
     def rows(self) -> int:
@@ -111,7 +114,7 @@ class Loader:
                 yield place, self._mine(rows, order)
                 continue
             batch = self.encoder.encode(rows, strict=True)
-            yield place, cut(batch.select(torch.from_numpy(order)), self.batch_size)
+            yield place, cut(self._pinned(batch.select(torch.from_numpy(order))), self.batch_size)
 
     def _mine(self, rows: pa.Table, order: np.ndarray) -> list[Batch]:
         """Of each batch of a window the rows that are this process's, the only ones that it encodes."""
@@ -123,7 +126,7 @@ class Loader:
         chosen = np.zeros(len(order), bool)
         chosen[mine] = True
         batch = self.encoder.encode(rows.filter(pa.array(chosen)), strict=True)
-        batch = batch.select(torch.from_numpy((np.cumsum(chosen) - 1)[mine]))
+        batch = self._pinned(batch.select(torch.from_numpy((np.cumsum(chosen) - 1)[mine])))
         ends = np.cumsum([0, *map(len, shares)]).tolist()
         return [part_of(batch, start, stop) for start, stop in pairwise(ends)]
 
@@ -137,6 +140,9 @@ class Loader:
         for rows in windows(stream, size):
             batch = self.encoder.encode(rows, labels=labels)
             yield [part_of(batch, at, at + self.batch_size) for at in range(0, len(batch), self.batch_size)]
+
+    def _pinned(self, batch: Batch) -> Batch:
+        return batch.map(torch.Tensor.pin_memory) if self.pin else batch
 
 
 def windows(tables: Iterator[pa.Table], rows: int) -> Iterator[pa.Table]:

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 import torch
+from torch.nn import functional
 
 from polyrec.nn.grouped import Groups, Pair, grouped
 from polyrec.shapes import Float, Int, Tensor
@@ -164,6 +165,8 @@ class Route:
         if not x.shape[1]:  # no rows, yet a result that remembers its parameters
             return torch.matmul(x, own[0].sum(0)) + own[1].sum(0)[:, None]
         known = sum(self.sizes)
+        if not self.unknown and _one_launch(x, own[0]):
+            return self.launched(x, own, shared)
         small = self._small(own[0])
         large = len(self.sizes) - small
         cut = sum(self.sizes[:large])
@@ -184,6 +187,15 @@ class Route:
         groups = (torch.split(one[:known], list(self.sizes)) for one in (x, y))
         found = [one.T @ other for one, other in zip(*groups, strict=True)]
         return torch.stack(found) if found else x.new_zeros(0, x.shape[1], y.shape[1])
+
+    def launched(self, x: Float[Tensor, "T N I"], own: Pair, shared: Pair | None = None) -> Float[Tensor, "T N O"]:
+        """`linear` in bfloat16 over rows of known scenario, all groups of a head in one kernel of a GPU."""
+        chosen = (own[0].index_select(0, self.present), own[1].index_select(0, self.present))
+        weight, bias = _with(chosen, shared)
+        ends = torch.tensor(self.sizes, device=x.device).cumsum(0).to(torch.int32)
+        half = (x.bfloat16(), weight.bfloat16())
+        heads = [functional.grouped_mm(half[0][head], half[1][:, head], offs=ends) for head in range(x.shape[0])]
+        return torch.stack(heads) + bias.to(torch.bfloat16).index_select(0, self.group).transpose(0, 1)
 
     def _groups(self, weight: Tensor) -> Groups:
         small = self._small(weight)
@@ -249,6 +261,11 @@ class Route:
 
 def _with(own: Pair, shared: Pair | None) -> Pair:
     return own if shared is None else (own[0] * shared[0], own[1] + shared[1])
+
+
+def _one_launch(x: Float[Tensor, "T N I"], weight: Float[Tensor, "S T I O"]) -> bool:
+    """Whether a GPU multiplies all groups at once: it does so in half precision, rows of 16 bytes."""
+    return x.is_cuda and torch.is_autocast_enabled("cuda") and not any(size % 8 for size in weight.shape[2:])
 
 
 class Whole:

@@ -29,6 +29,7 @@ from polyrec.retrieval.trial import Judged, Trial, macro, towers
 from polyrec.schema import ALL
 from polyrec.shapes import Bool, Tensor
 from polyrec.training import Evaluation
+from polyrec.training.device import device
 from polyrec.training.spread import Batches
 
 EVALUATION_BATCH = 2_048  # activations that stay in the cache
@@ -75,6 +76,7 @@ class Rows:
             seed=training.seed,
             prefetch=self.run.data.prefetch,
             part=world(),
+            pin=device(training.device).type == "cuda",
         )
 
     def evaluate(self, assembly: Assembly) -> Callable[[], Evaluation]:

@@ -26,6 +26,7 @@ CHECKS: Mapping[str, Callable[[Subject], None]] = {
         learning.every_parameter_learns,
         learning.models_share_nothing,
         learning.training_lowers_the_loss,
+        learning.trains_in_half_precision,
         learning.scenario_parameters_touch_only_their_rows,
         learning.work_per_row_is_flat_in_scenarios,
         exporting.exports_with_dynamic_rows,

@@ -17,6 +17,7 @@ from polyrec.testing.subject import Subject, crosses, loss, require, scores
 SCENARIOS = 7  # a size that no other dimension of a model is likely to have
 FEW, MANY = 3, 30
 FLAT = 1.25
+HALF = 0.1  # bfloat16 has 8 bits of mantissa: 0.4 % a rounding, some dozen of them on the way to a logit
 
 
 def every_parameter_learns(subject: Subject) -> None:
@@ -58,6 +59,23 @@ def training_lowers_the_loss(subject: Subject) -> None:
     _train(model, batch, steps=60)
     last = float(loss(model, batch).detach())
     require(last < 0.8 * first, f"sixty steps took the loss from {first:.3f} to {last:.3f}; it should fall by a fifth.")
+
+
+def trains_in_half_precision(subject: Subject) -> None:
+    """With products in bfloat16, rows known and unknown score nearly as in float32 and gradients are finite."""
+    layout = example_layout(SCENARIOS)
+    batch = random_batch(layout, 100, seed=6)
+    batch = replace(batch, scenario=torch.where(torch.arange(100) < 9, -1, batch.scenario))
+    model = subject.stirred(layout)
+    want = scores(model, batch)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = scores(model, batch).float()
+        total = loss(model.train(), batch)
+    away = float((found - want).square().mean().sqrt() / want.square().mean().sqrt().clamp(min=1e-6))
+    require(away < HALF, f"in bfloat16 logits differ by {away:.0%} of their size; it should be under {HALF:.0%}.")
+    total.float().backward()  # type: ignore[no-untyped-call]
+    for name, value in model.named_parameters():
+        require(bool(torch.isfinite(_gradient(value)).all()), f"in bfloat16 the gradient of {name!r} is not finite.")
 
 
 def scenario_parameters_touch_only_their_rows(subject: Subject) -> None:

@@ -121,7 +121,7 @@ class _Loop:
         self.world = world()
         whole = self.world.alone or getattr(loader, "part", None) is self.world
         self.loader: Batches = loader if whole else Sliced(loader, self.world)
-        self.spread = Spread(self.world)
+        self.spread = Spread(self.world, self.device.type if self.config.precision == "bf16" else None)
         self.evaluate, self.log = evaluate, log if self.world.leads else None
         self.planned = loader.steps * self.config.epochs
         parts = {"model": self.model, "objective": self.objective, "balancer": self.balancer}

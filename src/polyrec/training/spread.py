@@ -24,11 +24,12 @@ class Spread:
     are constants: a process's gradient is its rows' part of the whole, and the sum over processes is the whole.
 
     A penalty of the model is taken for a mean over rows (or a function of parameters alone): the processes' penalties
-    are averaged by their rows. Alone, a step is the model and then the objective, nothing else.
+    are averaged by their rows. Alone, a step is the model and then the objective, nothing else. With `half`, a kind of
+    device, the model's products are taken in bfloat16.
     """
 
-    def __init__(self, world: World) -> None:
-        self.world = world
+    def __init__(self, world: World, half: str | None = None) -> None:
+        self.world, self.half = world, half
         self.rows: list[int] = []  # of each process, in the step under way
         self._penalties: tuple[str, ...] | None = None
 
@@ -43,11 +44,19 @@ class Spread:
 
     def answer(self, model: nn.Module, objective: Objective, batch: Batch) -> tuple[Output, Terms]:
         """The whole batch's output (with this process's graph) and terms."""
-        output = model(batch)
+        output = model(batch) if self.half is None else self._halved(model, batch)
         if self.world.alone:
             return output, objective(output, batch)
         whole = self.output(objective.beside(output, batch))
         return whole, objective(whole, self.batch(batch))
+
+    def _halved(self, model: nn.Module, batch: Batch) -> Output:
+        """Products in bfloat16; what leaves the model is float32 again."""
+        assert self.half is not None
+        with torch.autocast(self.half, torch.bfloat16):
+            output: Output = model(batch)
+        parts = (output.logits, output.hidden, output.penalties)
+        return Output(*({name: one.float() for name, one in part.items()} for part in parts))
 
     def batch(self, batch: Batch) -> Batch:
         """What objectives read of all processes' rows; no features."""

@@ -220,3 +220,16 @@ batches = loader.epoch(1)
 next(batches), next(batches)
 print(before, count())
 """
+
+
+@pytest.mark.parametrize("prefetch", [0, 1])
+def test_batches_are_pinned_where_it_is_asked_for(source, encoder, prefetch, monkeypatch):
+    """Nothing can be pinned without a GPU: what is asked of each tensor is counted, and its batches stay the same."""
+    pinned = []
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda one: pinned.append(one.data_ptr()) or one)
+    plain = list(loader(source, encoder, prefetch=prefetch).epoch(2))
+    assert not pinned
+    found = list(loader(source, encoder, prefetch=prefetch, pin=True).epoch(2))
+    assert all(same(one, other) for (_, one), (_, other) in zip(plain, found, strict=True))
+    assert len(pinned) == 9 * -(-len(rows(batch for _, batch in plain)) // 300), "seven tensors and a sequence's two"
+    assert {batch.ids.untyped_storage().data_ptr() for _, batch in found} <= set(pinned)

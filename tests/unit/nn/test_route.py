@@ -147,3 +147,22 @@ def test_products_are_summed_over_the_rows_of_each_scenario_present(scenario):
     for product, one in zip(found, route.present.tolist(), strict=True):
         rows = [row for row, place in enumerate(scenario) if place == one]
         torch.testing.assert_close(product, sum(torch.outer(x[row], y[row]) for row in rows))
+
+
+@pytest.mark.parametrize("star", [False, True])
+def test_one_kernel_for_all_groups_gives_what_one_a_group_gives(star):
+    """The way of a GPU in half precision, on a CPU: with groups absent, of one row and of many."""
+    scenario = torch.tensor([4] * 9 + [0] + [2] * 30)[torch.randperm(40)]
+    route = Route(scenario, 6, unknown="shared")
+    own = (torch.randn(6, 2, 16, 8, requires_grad=True), torch.randn(6, 2, 8, requires_grad=True))
+    shared = (torch.randn(2, 16, 8, requires_grad=True), torch.randn(2, 8)) if star else None
+    x = torch.randn(2, 40, 16, requires_grad=True)
+    parts = [x, *own, *(shared[:1] if shared else ())]
+    want, found = route.linear(x, own, shared), route.launched(x, own, shared)
+    assert found.dtype == torch.bfloat16
+    away = (found.float() - want).abs().max() / want.abs().max()
+    assert away < 0.02
+    steps = torch.randn_like(want)
+    exact, rough = torch.autograd.grad(want, parts, steps), torch.autograd.grad(found.float(), parts, steps)
+    for one, other in zip(rough, exact, strict=True):
+        assert (one - other).abs().max() < 0.03 * other.abs().max()

@@ -309,3 +309,27 @@ def test_the_number_of_threads_is_set(setup):
 @pytest.mark.parametrize(("steps", "evaluations", "expected"), [(10, 1, []), (10, 2, [5]), (1, 4, []), (3, 9, [1, 2])])
 def test_validations_are_spread_over_the_epoch(steps, evaluations, expected):
     assert sorted(evaluation_steps(steps, evaluations)) == expected
+
+
+def test_half_precision_trains_weights_that_stay_float32(setup):
+    seen = []
+
+    class Watching(type(setup().model)):
+        def forward(self, batch):
+            output = super().forward(batch)
+            seen.append(output.logits["click"].dtype)
+            return output
+
+    torch.manual_seed(0)
+    half, whole = setup(), setup()
+    half.model = Watching()
+    whole.model.load_state_dict(half.model.state_dict())
+    told = []
+    plain = half.evaluate
+    half.evaluate = lambda: told.append(on_training_rows(half)) or plain()
+    half.train(epochs=30, lr=0.01, evaluations=1, precision="bf16")
+    whole.train(epochs=30, lr=0.01, evaluations=1)
+    assert told[-1] < 0.5 * told[0]
+    assert set(seen) == {torch.bfloat16, torch.float32}, "in training, and where it is validated"
+    assert {one.dtype for one in weights(half.model).values()} == {torch.float32}
+    assert not same(weights(half.model), weights(whole.model))
