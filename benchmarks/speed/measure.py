@@ -34,7 +34,6 @@ from polyrec.training import Evaluation, Stage, train
 
 RECIPES = {"aem2tl": "aem2tl-no-entire-space", "autoifs": "autoifs-noselect"}
 START = (-3.0, -1.0)  # logits of click and of buy after a click before anything is learned
-BATCH = 4096
 
 
 @dataclass
@@ -45,6 +44,7 @@ class Race:
     rows: Prepared
     scenarios: int
     threads: int
+    batch: int = 4096
 
     def parts(self) -> Assembly:
         name = self.network.name
@@ -59,7 +59,7 @@ class Race:
         return made
 
     def loader(self) -> Loader:
-        return Loader(self.rows.splits.train, self.rows.encoder, batch_size=BATCH, seed=0)
+        return Loader(self.rows.splits.train, self.rows.encoder, batch_size=self.batch, seed=0)
 
     def polyrec(self) -> tuple[list[float], float]:
         """From parquet to weights, by the training loop that `polyrec fit` uses."""
@@ -185,6 +185,7 @@ def measure(race: Race, rounds: int, steps: int) -> dict[str, Any]:
         "to_reference": round(median(a / b for a, b in zip(found["polyrec"], found["reference"], strict=True)), 2),
         "to_naive": round(line["polyrec"] / line["naive"], 1) if steps else None,
         "threads": race.threads,
+        "batch": race.batch,
         "rows": race.rows.splits.train.rows(),
     }
 
@@ -197,13 +198,15 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=500_000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--batch", type=int, default=4096)
     parser.add_argument("--naive-steps", type=int, default=4, help="after a first one; 0: no naive loop")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     for scenarios in options.scenarios:
         rows = prepared(options.out / f"s{scenarios}", options.rows, scenarios)
         for name in options.networks:
-            line = measure(Race(NETWORKS[name], rows, scenarios, options.threads), options.rounds, options.naive_steps)
+            race = Race(NETWORKS[name], rows, scenarios, options.threads, options.batch)
+            line = measure(race, options.rounds, options.naive_steps)
             print(json.dumps(line), flush=True)
             with (options.out / "speed.jsonl").open("a") as lines:
                 lines.write(json.dumps(line) + "\n")

@@ -102,7 +102,7 @@ class TrainingConfig:
     seed: Annotated[int, Ge(0)] = 0
     device: str = "cpu"
     precision: Literal["float32", "bf16"] = (
-        "float32"  # of the network's products; weights, losses and sums stay float32
+        "float32"  # of the network's products; all else stays float32
     )
     threads: Annotated[int, Ge(1)] | None = None
     checkpoint_minutes: Positive = 5.0
