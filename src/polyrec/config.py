@@ -101,9 +101,7 @@ class TrainingConfig:
     balancer: BalancerName | None = None
     seed: Annotated[int, Ge(0)] = 0
     device: str = "cpu"
-    precision: Literal["float32", "bf16"] = (
-        "float32"  # of the network's products; all else stays float32
-    )
+    precision: Literal["float32", "bf16"] = "float32"  # of the network's products; all else stays float32
     threads: Annotated[int, Ge(1)] | None = None
     checkpoint_minutes: Positive = 5.0
     checkpoint_steps: Annotated[int, Ge(1)] | None = None  # beside the minutes: every so many steps
