@@ -21,7 +21,7 @@ demo: setup ## train, compare, report and score on real data, in under 5 minutes
 	$(BIN)/polyrec demo --out demo
 
 test: setup ## every test but the long ones
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --doctest-modules -m "not long" src tests
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal --doctest-modules -m "not long" src tests
 
 test-long: setup ## what takes minutes a test: more processes, more balancers, more kills
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m long tests

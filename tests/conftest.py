@@ -1,16 +1,14 @@
 """What every test shares: one thread, and where the real data lie when they are at hand."""
 
-import os
-import subprocess
-import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
 import torch
+
+from own_process import Ran, ran
 
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared" / "data"
@@ -118,15 +116,6 @@ def log(tmp_path: Path) -> Path:
     return write_log(tmp_path / "data")
 
 
-@dataclass(frozen=True)
-class Ran:
-    """A finished command."""
-
-    code: int
-    out: str
-    err: str
-
-
 Command = Callable[..., Ran]
 
 
@@ -135,11 +124,6 @@ def polyrec(tmp_path: Path) -> Command:
     """Runs `polyrec ARGUMENTS` as a person does, in a process of its own, in the test's folder."""
 
     def run(*arguments: str | Path, timeout: float = 120) -> Ran:
-        command = [sys.executable, "-m", "polyrec", *map(str, arguments)]
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "160"}
-        done = subprocess.run(
-            command, cwd=tmp_path, capture_output=True, text=True, timeout=timeout, env=environment, check=False
-        )
-        return Ran(done.returncode, done.stdout, done.stderr)
+        return ran([str(one) for one in arguments], tmp_path, timeout)
 
     return run

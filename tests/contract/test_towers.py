@@ -41,9 +41,18 @@ def test_every_form_of_two_towers_keeps_the_rules(form, rule):
     TOWER_CHECKS[rule](subject(form))
 
 
+LONG = ("two_tower linear item", "sass no adaptive", "sass no update", "sass user")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("form", "rule"), [(form, rule) for form in FORMS for rule in CHECKS if " " in form and (form, rule) not in NOT_FOR]
+    ("form", "rule"),
+    [
+        pytest.param(form, rule, marks=[pytest.mark.long] if form in LONG else [])
+        for form in FORMS
+        for rule in CHECKS
+        if " " in form and (form, rule) not in NOT_FOR
+    ],
 )
 def test_every_form_keeps_the_contract_of_all_models(form, rule):
     CHECKS[rule](subject(form))

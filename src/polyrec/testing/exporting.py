@@ -13,6 +13,7 @@ from polyrec.testing.layouts import example_layout, random_batch
 from polyrec.testing.subject import HEADS, Subject, gap, require, scores
 
 NEAR = 1e-5
+SCENARIOS = 20  # more than the rows of any batch here: most are absent
 
 
 class _Program(nn.Module):
@@ -44,17 +45,15 @@ class _Program(nn.Module):
 
 def exports_with_dynamic_rows(subject: Subject) -> None:
     """One exported program scores 0, 1, 2 and 7 rows, unknown scenarios among them, as the model itself does."""
-    for scenarios in (3, 20):
-        layout = example_layout(scenarios)
-        model = subject.stirred(layout)
-        batch = random_batch(layout, 5, seed=1, unknown=0.3)
-        program = _exported(model, batch)
-        for rows in (0, 1, 2, 7):
-            other = random_batch(layout, rows, seed=10 + rows, unknown=0.4)
-            with torch.no_grad():
-                found = program(_tensors(other))
-            apart = gap(torch.stack([found[head] for head in HEADS]), scores(model, other))
-            require(apart <= NEAR, f"the exported program differs by {apart:.1e} from the model at {rows} rows.")
+    layout = example_layout(SCENARIOS)
+    model = subject.stirred(layout)
+    program = _exported(model, random_batch(layout, 5, seed=1, unknown=0.3))
+    for rows in (0, 1, 2, 7):
+        other = random_batch(layout, rows, seed=10 + rows, unknown=0.4)
+        with torch.no_grad():
+            found = program(_tensors(other))
+        apart = gap(torch.stack([found[head] for head in HEADS]), scores(model, other))
+        require(apart <= NEAR, f"the exported program differs by {apart:.1e} from the model at {rows} rows.")
 
 
 def _exported(model: nn.Module, batch: Batch) -> Callable[..., dict[str, Tensor]]:

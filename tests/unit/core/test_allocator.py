@@ -11,12 +11,12 @@ import resource, sys
 import torch
 from polyrec.allocator import keep_freed
 print(keep_freed() if sys.argv[1] == "keep" else False)
-x = torch.rand(4096, 64)
-weights = [torch.rand(64, 1024, requires_grad=True), *(torch.rand(1024, 1024, requires_grad=True) for _ in range(2))]
+x = torch.rand(4096, 1024)
+weights = [torch.rand(1024, requires_grad=True) for _ in range(3)]
 def step():
     h = x
     for weight in weights:
-        h = torch.relu(h @ weight)  # 16 MB
+        h = torch.relu(h * weight)  # 16 MB each
     h.sum().backward()
 for _ in range(10):
     step()
