@@ -37,7 +37,7 @@ def files(folder):
     return sorted(path.name for path in folder.rglob("*")) if folder.exists() else []
 
 
-@pytest.mark.parametrize("by", SIGNALS)
+@pytest.mark.parametrize("by", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.long)])
 def test_predict_that_is_stopped_leaves_no_file(by, log, polyrec, tmp_path):
     assert polyrec("fit", log / "run.toml", "--out", tmp_path / "run", "--set", "training.epochs=1").code == 0
     large = tmp_path / "large.parquet"
@@ -64,7 +64,7 @@ def test_simulate_that_is_stopped_leaves_no_folder(by, times, tmp_path):
     assert files(tmp_path / "here") == []
 
 
-@pytest.mark.parametrize("by", SIGNALS)
+@pytest.mark.parametrize("by", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.long)])
 def test_fit_that_is_stopped_goes_on_with_resume(by, log, polyrec, tmp_path):
     out = tmp_path / "out"
     command = ("fit", log / "run.toml", "--out", out, "--set", "training.epochs=200", "--set", "training.patience=400")

@@ -71,7 +71,7 @@ def test_the_program_scores_as_the_model(recipe: str, make, tmp_path: Path) -> N
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("recipe", ["star", "single"])
+@pytest.mark.parametrize("recipe", ["star", pytest.param("single", marks=pytest.mark.long)])
 def test_a_row_of_one_scenario_costs_the_program_the_same_beside_many(recipe: str, make, tmp_path: Path) -> None:
     """Of 40 scenarios each is scored in runs of few scenarios, and alike in any company."""
     export(make(recipe, 40), tmp_path / "out")
