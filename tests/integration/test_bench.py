@@ -105,6 +105,12 @@ def test_a_failed_cell_is_told_and_the_others_run(log, polyrec, tmp_path):
     assert "`ecat` (seed 0 failed:" in done.out
     assert '[transfer] target = "..."' in done.out
 
+    # With another option the old lines are of another suite: neither on the page nor done.
+    assert "Made with nothing yet" not in done.out
+    (log / "suite.toml").write_text(text.replace("batch_size = 256", "batch_size = 128"), encoding="utf-8")
+    page = polyrec("bench", log / "suite.toml", "--out", "out", "--only", "mine", "--page")
+    assert "Made with nothing yet" in page.out
+
 
 @pytest.mark.slow
 def test_a_search_ends_no_worse_than_it_began_goes_on_and_never_scores_test_rows(log, polyrec, tmp_path):

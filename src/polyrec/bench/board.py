@@ -98,9 +98,9 @@ class Board:
         return {name: (rank, count) for rank, count, name in order}
 
 
-def board(suite: Suite, out: Path) -> Board:
-    """Read results.jsonl and the predictions beside it."""
-    results = Results(out / "results.jsonl")
+def board(suite: Suite, out: Path, results: Results | None = None) -> Board:
+    """Read results.jsonl, or take these of it, and the predictions beside it."""
+    results = Results(out / "results.jsonl") if results is None else results
     return Board(suite, tuple(_table(suite, one.name, results, out) for one in suite.data))
 
 

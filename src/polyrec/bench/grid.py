@@ -79,13 +79,47 @@ class Grid:
             ConfigError: see `check`.
         """
         self.check()
-        results, lines, done = self.results, [], 0
+        results, lines, done = self.current(), [], 0
         for cell in self.cells():
             line = results.get(cell.key)
             finished = line is not None and line["status"] == "done"
             done += finished
             lines.append(f"{'done' if finished else 'to do':<6} {cell.command}")
         return "\n".join([*lines, f"{len(lines)} cells, {done} done, {len(lines) - done} to do"])
+
+    def current(self) -> Results:
+        """What has been finished of this very suite on these very files; a changed option leaves old lines behind.
+
+        Lines of a data set whose files are not here are taken as they are.
+        """
+        results, old = self.results, set[str]()
+        for data in self.suite.data:
+            try:
+                rows = self.data(data)
+                _read_all(rows)
+            except PolyrecError:
+                continue
+            for one in self.suite.all:
+                old |= self._outdated(results, data, rows, one)
+        return results.without(old)
+
+    def _outdated(self, results: Results, data: DataSet, rows: DataConfig, one: Contender) -> set[str]:
+        numbers = range(self.suite.trials if self.suite.trials > 1 else 0)
+        trials = [(Cell(data.name, one.name, "trial", number), TRIAL_SEED) for number in numbers]
+        seeds = [(Cell(data.name, one.name, "seed", seed), seed) for seed in self.suite.seeds]
+        old: set[str] = set()
+        tried: list[Tried] = []
+        for cell, seed in trials + seeds:
+            line = results.get(cell.key)
+            if line is None or line["status"] != "done":
+                continue
+            found = best(tried) if cell.kind == "seed" else None
+            other = found is not None and line["settings"] != found.settings  # the search has found better since
+            if other or not same(line, applied(self.suite.run(data, rows, one, seed), line["settings"])):
+                old.add(cell.key)
+            elif cell.kind == "trial":
+                tried.append(Tried(line["settings"], line.get("score")))
+        return old
 
     def run(self) -> Results:
         """Train every cell that is not finished.

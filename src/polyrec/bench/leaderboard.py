@@ -6,6 +6,7 @@ from pathlib import Path
 from polyrec.atomic import write_text
 from polyrec.bench import page
 from polyrec.bench.board import board
+from polyrec.bench.results import Results
 from polyrec.bench.suite import Suite
 
 
@@ -17,8 +18,8 @@ class Written:
     html: Path
 
 
-def write(suite: Suite, out: Path) -> Written:
+def write(suite: Suite, out: Path, results: Results | None = None) -> Written:
     """Write leaderboard.md and leaderboard.html of what is finished."""
-    found = board(suite, out)
+    found = board(suite, out, results)
     text = f"# Suite {suite.name}\n\n{page.markdown(found)}"
     return Written(write_text(out / "leaderboard.md", text), write_text(out / "leaderboard.html", page.html(found)))

@@ -2,7 +2,8 @@
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from copy import copy
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -39,6 +40,12 @@ class Results:
     def get(self, cell: str) -> Line | None:
         """The latest line of a cell."""
         return self._lines.get(cell)
+
+    def without(self, cells: Collection[str]) -> "Results":
+        """The same lines but those of these cells; the file stays as it is."""
+        found = copy(self)
+        found._lines = {cell: line for cell, line in self._lines.items() if cell not in cells}
+        return found
 
     def add(self, line: Line) -> None:
         """Append a line, on the disk when this returns; what was cut off before it is taken away."""

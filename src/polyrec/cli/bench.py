@@ -39,6 +39,6 @@ def run(
         return
     if not only_page:
         grid.run()
-    page = write(chosen, grid.out)
+    page = write(chosen, grid.out, grid.current())
     show(page.markdown.read_text(encoding="utf-8").rstrip())
     log(f"results: {grid.out / 'results.jsonl'}\npage:    {page.html}")
