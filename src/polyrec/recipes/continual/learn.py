@@ -46,9 +46,18 @@ class Options:
 
 
 def learn(
-    state: State, rows: Source, number: int, digest: str, options: Options, out: ContinualFolder, log: Log | None
+    state: State,
+    rows: Source,
+    number: int,
+    about: Mapping[str, Any],
+    options: Options,
+    out: ContinualFolder,
+    log: Log | None,
 ) -> tuple[Learner, int]:
-    """One period's training, which a killed attempt goes on with; the learner and how many rows it read."""
+    """One period's training, which a killed attempt goes on with; the learner and how many rows it read.
+
+    `about`: what the rows are; an attempt on others, or on the same with other labels, is begun anew.
+    """
     learner, parts = state.learner, state.learner.assembly
     plain = {one: value for one, value in asdict(parts.training).items() if value is not None}
     fixed = {"epochs": options.epochs, "evaluations": 1, "warmup": 0, "lr_decay": "none"}
@@ -66,7 +75,7 @@ def learn(
             raise ConfigError(f"replay is for recipes that learn from rows as they come, not from {stage.data}.")
         earlier = stored(state, out, number)
         loader = Replayed(loader, earlier, share=options.replay, seed=seed)  # type: ignore[arg-type]
-    key = json.dumps([digest, asdict(training), options.replay, options.hold], sort_keys=True)
+    key = json.dumps([about, asdict(training), options.replay], sort_keys=True)
     working = out.working(f"{number:06d}-{blake2b(key.encode(), digest_size=6).hexdigest()}")
     history = train(
         stage, parts.model, parts.objective, parts.balancer, loader, lambda: Evaluation(None, {}),

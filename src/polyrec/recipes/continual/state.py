@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from polyrec.artifact.bundle import describe
 from polyrec.config import RunConfig
 from polyrec.data.encode import Encoder
 from polyrec.data.files import Source
-from polyrec.data.profile import Profile
+from polyrec.data.profile import Profile, sizes
 from polyrec.data.vocabulary import Vocabulary
 from polyrec.errors import BundleError, ConfigError, NotReadyError
 from polyrec.evaluation.report import Report
@@ -68,7 +68,7 @@ class State:
     """A generation: what has been learned, with which encoding, from which periods.
 
     `history`: a line a period, the fit's first. `profiles`: what the fit's training and test rows looked
-    like, then each period.
+    like, then each period. `first`: how many ids the fit's vocabulary had, by feature.
     """
 
     run: RunConfig
@@ -77,6 +77,18 @@ class State:
     learner: Learner
     history: tuple[Mapping[str, Any], ...] = ()
     profiles: tuple[Profile, ...] = ()
+    first: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def until(self) -> Any:
+        """The moment up to which has been trained; None where nobody knows. One wrong clock does not move it."""
+        trained = [*self.profiles[:1], *self.profiles[2:]]
+        return max((one.until for one in trained if one.until is not None), default=None)
+
+    @property
+    def drawn(self) -> int:
+        """The seed of which rows are never trained on: one for all periods, so that a row is never held and learned."""
+        return derive(self.learner.assembly.training.seed, "held")
 
     def bundle(self, *, shared: bool = False) -> Bundle:
         """The model that scores. `shared`: rows of a scenario that it does not know get the shared path."""
@@ -108,7 +120,11 @@ class State:
         checkpoint.save(folder / LEARNER, checkpoint.Checkpoint(self.learner.tensors(), {}))
         lines = "".join(json.dumps(one, ensure_ascii=False, allow_nan=False) + "\n" for one in self.history)
         (folder / "history.jsonl").write_text(lines, encoding="utf-8")
-        plain = {"stage": self.learner.assembly.stage.name, "profiles": [one.to_dict() for one in self.profiles]}
+        plain = {
+            "stage": self.learner.assembly.stage.name,
+            "first": self.first,
+            "profiles": [one.to_dict() for one in self.profiles],
+        }
         (folder / "state.json").write_text(json.dumps(plain), encoding="utf-8")
 
     @classmethod
@@ -123,14 +139,15 @@ class State:
             lines = (folder / "history.jsonl").read_text(encoding="utf-8").splitlines()
             history = tuple(json.loads(one) for one in lines)
             profiles = tuple(Profile.from_dict(one) for one in plain["profiles"])
-            stage = str(plain["stage"])
+            stage, first = str(plain["stage"]), plain.get("first")
         except (OSError, ValueError, KeyError, TypeError) as reason:
             raise BundleError(
                 f"generation {folder} is damaged: {reason}. Go back to another with `polyrec rollback`."
             ) from reason
         schema = Schema.load(folder / "bundle" / "schema.json")
         encoder = Encoder(schema, Vocabulary.load(folder / "bundle" / "vocabulary"))
-        return cls(run, schema, encoder, _learner(run, encoder, stage, folder / LEARNER), history, profiles)
+        learner = _learner(run, encoder, stage, folder / LEARNER)
+        return cls(run, schema, encoder, learner, history, profiles, sizes(encoder) if first is None else first)
 
     @classmethod
     def of_run(cls, run: RunConfig, folder: RunFolder) -> "State":
@@ -139,7 +156,7 @@ class State:
         encoder = Encoder(schema, Vocabulary.load(folder.vocabulary))
         stage = going_on(run, Report.load(folder.report))
         path = folder.checkpoints / f"{stage}.safetensors"
-        return cls(run, schema, encoder, _learner(run, encoder, stage, path))
+        return cls(run, schema, encoder, _learner(run, encoder, stage, path), first=sizes(encoder))
 
 
 def going_on(run: RunConfig, report: Report) -> str:
