@@ -10,8 +10,8 @@ import torch
 from polyrec.config import RunConfig
 from polyrec.data.files import Source
 from polyrec.errors import ConfigError
-from polyrec.recipes.continual import learn as learning
-from polyrec.recipes.continual.learn import Options
+from polyrec.recipes.continual import course as learning
+from polyrec.recipes.continual.course import Options
 from polyrec.recipes.continual.update import rollback, update
 from polyrec.recipes.fit import fit
 from polyrec.training import checkpoint

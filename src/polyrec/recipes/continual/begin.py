@@ -9,11 +9,11 @@ from polyrec.data.split import split
 from polyrec.evaluation.report import Report
 from polyrec.progress import Progress
 from polyrec.recipes import outcome
+from polyrec.recipes.continual.course import Options
 from polyrec.recipes.continual.folder import ContinualFolder
 from polyrec.recipes.continual.guards import stray
 from polyrec.recipes.continual.judge import cells, remembered
-from polyrec.recipes.continual.learn import Options
-from polyrec.recipes.continual.rows import held_out, known_again, of_target, sample
+from polyrec.recipes.continual.rows import held_out, known_again, learned_from, of_target, sample
 from polyrec.recipes.continual.state import State
 from polyrec.recipes.folder import RunFolder
 from polyrec.recipes.prepare import Prepared
@@ -36,13 +36,17 @@ def begin(
     """
     state, report = State.of_run(run, folder), Report.load(folder.report)
     splits = split(run.data, state.schema)
-    train_rows, test = (of_target(run, one, state.schema) for one in (splits.train, splits.test or splits.valid))
+    judged = splits.test or splits.valid
+    train_rows, test = learned_from(state, splits.train), of_target(run, judged, state.schema)
     encoder = state.bundle(shared=True).encoder
-    profile, unseen = (Profile.of(one, encoder, None, progress, sketch=LONG) for one in (train_rows, test))
+    profile, unseen = (
+        Profile.of(one, encoder, None, progress, sketch=LONG) for one in (train_rows, learned_from(state, judged))
+    )
     # How much is usually unknown is told by rows that the vocabulary was not made from. They may be learned from later.
     unseen = replace(unseen, digest="", sketch=())
     profile = replace(profile, unknown=unseen.unknown)
-    sample(train_rows, state, out.sample("replay", 0), derive(0, "fit"))
+    replayed = train_rows if state.teacher is None else None
+    sample(replayed, state, out.sample("replay", 0), derive(0, "fit"))
     hold = options.hold if known_again(state.schema) else 0.0
     held = held_out(test, hold, state.schema, state.drawn) if hold else None
     sample(held, state, out.sample("held", 0), derive(1, "fit"))

@@ -31,6 +31,11 @@ def of_target(run: RunConfig, source: Source, schema: Schema) -> Source:
     return _also(source, Named(schema.keys.scenario, (options_of(run).target,)))
 
 
+def learned_from(state: State, source: Source) -> Source:
+    """The rows that a period is learned from: the target's, where no teacher learns from all scenarios'."""
+    return source if state.teacher is not None else of_target(state.run, source, state.schema)
+
+
 def held_out(source: Source, share: float, schema: Schema, seed: int) -> Source:
     """The share of a period that is never trained on, by what the rows are: the same rows in whatever file they come.
 

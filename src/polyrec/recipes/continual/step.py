@@ -13,12 +13,13 @@ from polyrec.errors import DataError, together
 from polyrec.evaluation.report import Report
 from polyrec.progress import Progress
 from polyrec.recipes import outcome
+from polyrec.recipes.continual.course import Options
 from polyrec.recipes.continual.folder import ContinualFolder
 from polyrec.recipes.continual.guards import Finding, inspect, stray
 from polyrec.recipes.continual.judge import cells, pooled_auc, remembered, scored
-from polyrec.recipes.continual.learn import Options, learn
+from polyrec.recipes.continual.learn import learn
 from polyrec.recipes.continual.periods import Period
-from polyrec.recipes.continual.rows import held_out, of_target, rest, sample
+from polyrec.recipes.continual.rows import held_out, learned_from, of_target, rest, sample
 from polyrec.recipes.continual.state import State
 from polyrec.recipes.prepare import Prepared
 from polyrec.training.progress import Log
@@ -52,7 +53,7 @@ class Step:
         clock.mark("read")
         report = None
         if profile is not None:
-            report = scored(self.state, self.source, self.progress)
+            report = scored(self.state, self.judged, self.progress)
             clock.mark("judge")
             findings += self._guards(profile, report)
         if findings and (profile is None or not self.options.force or any(one.fatal for one in findings)):
@@ -67,7 +68,7 @@ class Step:
         """In words, that a stretch of time has other rows than when it was learned from."""
         if not self.period.window:
             return ""
-        rows = of_target(self.state.run, self.period.source, self.state.schema).rows()
+        rows = learned_from(self.state, self.period.source).rows()
         if rows == line["rows"]:
             return ""
         return f", with {line['rows']:,} rows; it has {rows:,} now, and nothing is learned from the others"
@@ -80,11 +81,12 @@ class Step:
     def _read(self) -> tuple[Profile | None, list[Finding]]:
         """The profile, or in words why there is none."""
         try:
-            self.source = of_target(self.state.run, self.period.source, self.state.schema)
+            self.source = learned_from(self.state, self.period.source)
+            self.judged = of_target(self.state.run, self.source, self.state.schema)
             encoder = self.state.bundle(shared=True).encoder
             needed = [*encoder.columns(), *([encoder.schema.keys.time] if encoder.schema.keys.time else [])]
             self.source.require(needed)
-            if not self.source.rows():
+            if not self.judged.rows():
                 return None, [Finding("empty", self.period.name, "it has no rows", fatal=True)]
             until, first = self.state.until, self.state.first
             return Profile.of(self.source, encoder, until, self.progress, first=first), []
@@ -127,18 +129,18 @@ class Step:
         state = self.state.grown(rows)
         clock.mark("grow")
         about = {**self.period.about, "digest": profile.digest, "hold": hold}
-        learner, history = learn(state, rows, number, about, self.options, self.out, self.log)
+        beside = self._teacher()
+        state, trained = learn(state, rows, number, about, self.options, self.out, self.log)
         clock.mark("train")
-        state = replace(state, learner=learner)
-        sample(rows, state, self.out.sample("replay", number), seed)
-        held = held_out(self.source, hold, state.schema, state.drawn) if hold else None
+        sample(rows if state.teacher is None else None, state, self.out.sample("replay", number), seed)
+        held = held_out(self.judged, hold, state.schema, state.drawn) if hold else None
         sample(held, state, self.out.sample("held", number), seed)
         new = {name: len(one) - len(before.values[name]) for name, one in state.encoder.vocabulary.values.items()}
         line = {
             "generation": number,
             "name": self.period.name,
             "rows": profile.rows,
-            "trained": history,
+            "trained": trained,
             "time": profile.time,
             "late": profile.late,
             "new scenarios": list(state.encoder.vocabulary.scenarios[len(before.scenarios) :]),
@@ -146,6 +148,7 @@ class Step:
             "notes": stray(profile, self.source, state.schema),
             "findings": [asdict(one) for one in findings],
             "cells": cells(report),
+            **beside,
             "about": self.period.about,
             "options": {"epochs": self.options.epochs, "replay": self.options.replay, **self.options.training},
             "held": remembered(state, self.out, number),
@@ -159,9 +162,14 @@ class Step:
         self._say(_words(line, report))
         return state
 
+    def _teacher(self) -> dict[str, Any]:
+        """How the teacher does on the target's rows of the period, before it has learned from it."""
+        teacher = self.state.teachers()
+        return {} if teacher is None else {"teacher": cells(scored(self.state, self.judged, by=teacher))}
+
     def _publish(self, state: State, report: Report, profile: Profile) -> None:
         prepared = Prepared(state.schema, Splits(self.source, self.source, None), state.encoder)
-        golden, store = outcome.golden(self.source, prepared), self.out.generations(self.options.keep)
+        golden, store = outcome.golden(self.judged, prepared), self.out.generations(self.options.keep)
         assert store.current is not None
         before = Manifest.read(store.current / "bundle").trained_on
         total = sum(int(line["trained"]) for line in state.history)

@@ -9,8 +9,8 @@ from polyrec.config import TrainingConfig
 from polyrec.declare import parse
 from polyrec.progress import Progress
 from polyrec.recipes.continual.begin import begin
+from polyrec.recipes.continual.course import Options
 from polyrec.recipes.continual.folder import ContinualFolder
-from polyrec.recipes.continual.learn import Options
 from polyrec.recipes.continual.periods import periods
 from polyrec.recipes.continual.state import State
 from polyrec.recipes.continual.step import Step
