@@ -180,7 +180,7 @@ class RunConfig:
     def to_dict(self) -> dict[str, Any]:
         """Plain values without those that are empty; a model's empty list stays, since no layers is not the default."""
         plain: dict[str, Any] = _without_empty(asdict(self))
-        none = {key: [] for key, one in self.model.items() if one == ()}
+        none: dict[str, Any] = {key: [] for key, one in self.model.items() if one == ()}
         return {**plain, "model": {**plain.get("model", {}), **none}} if none else plain
 
 

@@ -76,8 +76,10 @@ class Tally:
         keys, features = encoder.schema.keys, encoder.schema.features
         discrete = [one.name for one in features if one.kind == "categorical"] + [keys.scenario, keys.user, keys.item]
         numbers = [one.name for one in features if one.kind == "numeric"] + [keys.time]
-        there = [[one for one in dict.fromkeys(names) if one in table.column_names] for names in (discrete, numbers)]
-        whole = hashed(table, there[0], [one for one in there[1] if one not in there[0]])
+        columns = set(table.column_names)
+        firsts = [one for one in dict.fromkeys(discrete) if one is not None and one in columns]
+        others = [one for one in dict.fromkeys(numbers) if one is not None and one in columns and one not in firsts]
+        whole = hashed(table, firsts, others)
         with np.errstate(over="ignore"):
             self.sum += whole.sum(dtype=np.uint64)
         self.smallest = np.sort(np.concatenate([self.smallest, whole]))[: self.kept]

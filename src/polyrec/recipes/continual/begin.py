@@ -1,6 +1,7 @@
 """Generation 0: a finished fit, as what goes on."""
 
 from dataclasses import replace
+from typing import Any
 
 from polyrec.artifact.manifest import Manifest
 from polyrec.config import RunConfig
@@ -50,11 +51,19 @@ def begin(
     hold = options.hold if known_again(state.schema) else 0.0
     held = held_out(test, hold, state.schema, state.drawn) if hold else None
     sample(held, state, out.sample("held", 0), derive(1, "fit"))
-    line = {"generation": 0, "name": "the fit", "rows": profile.rows, "trained": profile.rows, "time": profile.time}
+    notes = stray(profile, train_rows, state.schema)
+    for note in notes:
+        if log is not None:
+            log(f"warning: the fit: {note}.")
+    line: dict[str, Any] = {
+        "generation": 0,
+        "name": "the fit",
+        "rows": profile.rows,
+        "trained": profile.rows,
+        "time": profile.time,
+    }
     line |= {"cells": cells(report), "seconds": {"train": report.run.get("seconds")}}
-    line |= {"hold": hold, "notes": stray(profile, train_rows, state.schema)}
-    for note in line["notes"] if log is not None else ():
-        log(f"warning: the fit: {note}.")
+    line |= {"hold": hold, "notes": notes}
     line["held"] = remembered(state, out, 0)
     state = replace(state, history=(line,), profiles=(profile, unseen))
     manifest = Manifest.read(folder.bundle)

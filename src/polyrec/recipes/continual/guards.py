@@ -102,8 +102,11 @@ def _duplicate(profile: Profile, before: Sequence[tuple[str, Profile]]) -> list[
             return [Finding("duplicate", name, words)]
     if profile.time is None:  # without a time, equal rows may well be two
         return []
-    counts = [(*profile.common(one), name) for name, one in before]
-    least, common, seen, name = max(((_least(*two), *two, name) for *two, name in counts), default=(0.0, 0, 0, ""))
+    found = (0.0, 0, 0, "")
+    for name, one in before:
+        common, seen = profile.common(one)
+        found = max(found, (_least(common, seen), common, seen, name))
+    least, common, seen, name = found
     if least <= AGAIN:
         return []
     counted = f"{common:,} of {seen:,} compared; bound {AGAIN:.0%}"
