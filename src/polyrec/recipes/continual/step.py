@@ -211,5 +211,12 @@ def _words(line: Mapping[str, Any], report: Report) -> str:
     new = sum(line["new values"].values())
     more = f", {new:,} new values" if new else ""
     more += f", new scenarios {', '.join(line['new scenarios'])}" if line["new scenarios"] else ""
-    judged = f"AUC before training {', '.join(found) or 'undefined'}"
+    judged = f"AUC before training {', '.join(found) or 'undefined'}{_taught(line)}"
     return f"{line['name']}: {line['rows']:,} rows, {judged}{more}; generation {line['generation']}"
+
+
+def _taught(line: Mapping[str, Any]) -> str:
+    """The teacher's AUC beside the student's."""
+    found = [f"{row['task']} {row['value']:.4f}" for row in line.get("teacher", ())
+             if (row["scenario"], row["space"], row["metric"]) == ("*", "all", "auc") and "value" in row]  # fmt: skip
+    return f" (of its teacher {', '.join(found)})" if found else ""
