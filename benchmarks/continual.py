@@ -25,7 +25,7 @@ from polyrec.data.files import Source
 from polyrec.data.simulate import simulate
 from polyrec.evaluation.evaluate import evaluate
 from polyrec.evaluation.report import Report
-from polyrec.recipes.continual.learn import Options
+from polyrec.recipes.continual.course import Options
 from polyrec.recipes.continual.update import update
 from polyrec.recipes.fit import fit
 from polyrec.training.events import read

@@ -179,9 +179,10 @@ class RunConfig:
         return replace(self, data=replace(data, schema=str(folder / data.schema), **paths), transfer=transfer)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values without those that are empty."""
+        """Plain values without those that are empty; a model's empty list stays, since no layers is not the default."""
         plain: dict[str, Any] = _without_empty(asdict(self))
-        return plain
+        none: dict[str, Any] = {key: [] for key, one in self.model.items() if one == ()}
+        return {**plain, "model": {**plain.get("model", {}), **none}} if none else plain
 
 
 def _refuse(problems: Sequence[str]) -> None:

@@ -33,7 +33,7 @@ def run(
     from polyrec.config import read_setting
     from polyrec.errors import ConfigError
     from polyrec.evaluation.pages.continual import history_table
-    from polyrec.recipes.continual.learn import Options
+    from polyrec.recipes.continual.course import Options
     from polyrec.recipes.continual.update import update
     from polyrec.training.events import read
 

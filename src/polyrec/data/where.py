@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from polyrec.data.content import Content
 from polyrec.data.hashing import ABSENT, fraction, hash_keys, splitmix64
 from polyrec.data.keys import is_text, read_keys
 from polyrec.errors import ConfigError, DataError
@@ -186,8 +187,13 @@ class Not:
         return None if known is None else not known
 
 
-Where = Between | Share | Named | Both | Not
-_KINDS: dict[str, type[Between] | type[Share] | type[Named]] = {"between": Between, "share": Share, "named": Named}
+Where = Between | Share | Content | Named | Both | Not
+_KINDS: dict[str, type[Between] | type[Share] | type[Content] | type[Named]] = {
+    "between": Between,
+    "share": Share,
+    "content": Content,
+    "named": Named,
+}
 
 
 def to_dict(where: Where) -> dict[str, Any]:
@@ -211,8 +217,7 @@ def from_dict(values: Mapping[str, Any]) -> Where:
     if values["kind"] == "not":
         return Not(from_dict(values["one"]))
     options = {key: value for key, value in values.items() if key != "kind"}
-    if values["kind"] == "named":
-        options["values"] = tuple(options["values"])
+    options |= {key: tuple(value) for key, value in options.items() if isinstance(value, list)}
     return _KINDS[values["kind"]](**options)
 
 

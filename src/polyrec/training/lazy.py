@@ -65,6 +65,16 @@ class LazyAdam:
             if len(here):
                 self._update(name, weight, here, lr * self.ratios.get(name, 1.0))
 
+    def take(self, name: str, adam: Mapping[str, Tensor]) -> None:
+        """Go on with what plain Adam knew of a weight, as when the run's only scenario gets others beside it.
+
+        A scenario without a second moment has taken no step.
+        """
+        moments = self.moments[name]
+        moments["first"].copy_(adam["exp_avg"])
+        moments["second"].copy_(adam["exp_avg_sq"])
+        moments["steps"].copy_(adam["step"] * moments["second"].flatten(1).any(1))
+
     def _update(self, name: str, weight: nn.Parameter, here: Tensor, lr: float) -> None:
         assert weight.grad is not None
         moments = self.moments[name]

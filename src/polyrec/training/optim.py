@@ -99,7 +99,7 @@ class Optimizer:
         return found
 
     def load(self, state: Mapping[str, Tensor]) -> None:
-        """Go on from a state.
+        """Go on from a state; what plain Adam knew of weights that are lazy now becomes each scenario's.
 
         Raises:
             DataError: it belongs to other parameters.
@@ -113,13 +113,15 @@ class Optimizer:
             parameter, _, key = rest.rpartition(".")
             if kind == "lazy" and parameter in self.lazy.moments and key in self.lazy.moments[parameter]:
                 self.lazy.moments[parameter][key].copy_(one)
-            elif kind == "adam" and parameter in self.dense and parameter not in self.lazy.moments:
+            elif kind == "adam" and parameter in self.dense:
                 moments.setdefault(parameter, {})[key] = one
             else:
                 raise DataError(
                     f"the checkpoint has optimizer state {name!r} {tuple(one.shape)}, which this model has no "
                     "parameter for. Resume with the run file that the run was started with."
                 )
+        for name in self.lazy.moments.keys() & moments.keys():
+            self.lazy.take(name, moments.pop(name))
         if self.adam is not None:
             places = {name: place for place, name in enumerate(self._adam_order())}
             plain = self.adam.state_dict()

@@ -7,6 +7,7 @@ import pytest
 from polyrec.config import DataConfig, RunConfig, Split, TrainingConfig, read_setting
 from polyrec.declare import parse, to_toml
 from polyrec.errors import ConfigError
+from polyrec.recipes.assemble import resolve
 
 RUN = """
 recipe = "mmoe"
@@ -30,6 +31,15 @@ def test_paths_are_relative_to_the_file_and_settings_win(tmp_path: Path) -> None
     again = tmp_path / "again.toml"
     again.write_text(to_toml(run.to_dict()))
     assert RunConfig.load(again) == run
+
+
+def test_a_model_without_layers_is_written_as_it_is(tmp_path: Path) -> None:
+    run = resolve(RunConfig("mmoe", DataConfig("s.toml", log=("log.parquet",)), model={"tower_widths": []}))
+    path = tmp_path / "run.toml"
+    path.write_text(to_toml(run.to_dict()))
+    again = RunConfig.load(path)
+    assert again.model["tower_widths"] == []
+    assert resolve(again).model == run.model
 
 
 def test_every_wrong_option_is_named_at_once() -> None:

@@ -1,19 +1,20 @@
 """A bad period is told in words, a plain one is not."""
 
+import json
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from polyrec.data.encode import Encoder
 from polyrec.data.files import Source
-from polyrec.data.profile import SKETCH, Profile
+from polyrec.data.profile import LONG, SKETCH, Profile, sizes
 from polyrec.data.vocabulary import Vocabulary
 from polyrec.errors import ConfigError, DataError
-from polyrec.recipes.continual.guards import _label, inspect, stability
+from polyrec.recipes.continual.guards import _label, inspect, stability, stray
 from polyrec.recipes.continual.periods import periods
 from polyrec.schema import Feature, Keys, Schema, Task
 
@@ -55,7 +56,12 @@ def looked(tmp_path):
         return Source((path,))
 
     encoder = Encoder(SCHEMA, Vocabulary.fit(SCHEMA, write(day(0))))
-    return lambda frame, before=None: Profile.of(write(frame), encoder, before)
+
+    def look(frame, before=None, **options):
+        return Profile.of(write(frame), encoder, before, **options)
+
+    look.write = write
+    return look
 
 
 def kinds(looked, frame, days=3):
@@ -117,16 +123,101 @@ def test_an_auc_that_falls_beyond_its_interval_is_in_doubt(looked):
     assert "before it was 0.710" in found.words
 
 
-@given(st.integers(0, 400), st.integers(200, 400), st.integers(200, 400))
+@given(st.integers(0, 2_000), st.integers(200, 4_000), st.integers(200, 4_000))
+@settings(deadline=None)
 def test_the_overlap_of_sketches_is_near_the_share_of_common_rows(common, mine, theirs):
     random = np.random.default_rng(common + 7 * mine)
-    values = random.permutation(2**20)[: common + mine + theirs]
+    values = random.permutation(2**14)[: common + mine + theirs]
     one, other = values[: common + mine], np.concatenate([values[:common], values[common + mine :]])
 
     def profile(hashes):
         return Profile(len(hashes), {}, {}, {}, "", tuple(sorted(hashes.tolist())[:SKETCH]))
 
-    assert profile(one).overlap(profile(other)) == pytest.approx(common / (common + mine), abs=0.2)
+    assert profile(one).overlap(profile(other)) == pytest.approx(common / (common + mine), abs=0.15)
+
+
+def test_a_day_that_is_half_there_is_known_among_the_rows_of_a_month(looked):
+    month = [day(number, rows=2_000) for number in range(30)]
+    encoder_rows = pl.concat(month)
+    fit = looked(encoder_rows, sketch=LONG)
+    again = pl.concat([month[29].head(1_000), day(30, rows=1_000)])
+    common, seen = looked(again).common(fit)
+    assert seen > 200
+    assert common / seen == pytest.approx(0.5, abs=0.12)
+    found = inspect(looked(again), [("the fit", fit)])
+    assert ("duplicate", "the fit") in {(one.kind, one.about) for one in found}
+
+
+def test_one_equal_row_among_few_that_were_compared_is_no_duplicate():
+    few = Profile(1_000, {}, {}, {"home": 1_000}, "a", tuple(range(10, 2_010, 200)), time=(0, 1))
+    many = Profile(10**6, {}, {}, {"home": 10**6}, "b", (10, *range(11, 2_011, 40)), time=(0, 1))
+    assert few.common(many) == (1, 10)
+    assert not inspect(few, [("the fit", many)])
+
+
+def test_values_that_the_vocabulary_learned_since_are_no_shift(tmp_path):
+    def news(number):  # half of a day's items are new, and never come again after two days
+        frame = day(number)
+        return frame.with_columns(item=pl.col("item") % 50 + 25 * number)
+
+    def source(number):
+        path = tmp_path / f"{number}.parquet"
+        news(number).write_parquet(path)
+        return Source((path,))
+
+    vocabulary = Vocabulary.fit(SCHEMA, source(0))
+    first = sizes(Encoder(SCHEMA, vocabulary))
+    profiles = [Profile.of(source(0), Encoder(SCHEMA, vocabulary))]
+    for number in range(1, 4):
+        profile = Profile.of(source(number), Encoder(SCHEMA, vocabulary), first=first)
+        before = [(str(place), one) for place, one in enumerate(profiles)]
+        if number > 1:
+            assert not [one for one in inspect(profile, before) if one.kind == "shift"]
+        assert sum(profile.fields["item"]) + profile.unknown["item"] + profile.later["item"] == profile.rows
+        vocabulary = vocabulary.grow(SCHEMA.with_scenarios(vocabulary.scenarios), source(number))
+        profiles.append(profile)
+
+
+def test_one_wrong_clock_makes_no_later_row_late(looked):
+    wrong = day(2).with_columns(time=pl.when(pl.int_range(pl.len()) == 7).then(9 * 10**9).otherwise(pl.col("time")))
+    profile = looked(wrong)
+    assert profile.time[1] == 9 * 10**9
+    assert profile.until < 3_000_000
+    assert profile.strays()
+    assert "no later than" in stray(profile, looked.write(wrong), SCHEMA)[0]
+    assert not stray(looked(day(2)), looked.write(day(2)), SCHEMA)
+    assert looked(day(3), profile.until).late == 0
+
+
+def at(number, kind):
+    """Rows of a day in 2024, their time in a unit of its own."""
+    frame = day(number).with_columns(micros=pl.col("time") * 86_400 // 1_000 * 1_000 + 1_704_067_200_000_000)
+    if kind in ("s", "ms", "us"):
+        return frame.with_columns(time=pl.col("micros") // {"s": 10**6, "ms": 10**3, "us": 1}[kind])
+    return frame.with_columns(time=pl.from_epoch("micros", "us").cast(kind))
+
+
+@pytest.mark.parametrize("kind", [pl.Datetime("ms"), pl.Datetime("ns"), pl.Datetime("us", "UTC"), pl.Date])
+def test_dates_and_times_compare_in_whatever_unit_they_are_stored(looked, kind):
+    before = looked(at(2, pl.Datetime("us")))
+    assert looked(at(3, kind), before.until).late == 0
+    assert looked(at(1, kind), before.until).late == 4_000
+    if kind != pl.Date:
+        assert looked(at(2, kind)).digest == before.digest
+
+
+@pytest.mark.parametrize(("was", "now"), [("ms", "s"), ("s", "ms"), ("us", "s"), ("us", "ms")])
+def test_numbers_of_another_unit_are_refused(looked, was, now):
+    before = looked(at(2, was))
+    found = inspect(looked(at(3, now), before.until), [("day 2", before)], until=str(before.until))
+    assert ("time", True) in {(one.kind, one.fatal) for one in found}
+    assert "another unit" in next(one.words for one in found if one.kind == "time")
+    assert "late" not in {one.kind for one in found}
+
+
+def test_numbers_of_time_where_there_was_text_are_refused(looked):
+    with pytest.raises(DataError, match="was text in the rows before and is numbers here"):
+        looked(day(3), "2024-01-01")
 
 
 @given(st.lists(st.tuples(st.integers(0, 1000), st.integers(0, 1000)), min_size=2, max_size=20))
@@ -151,6 +242,40 @@ def test_rows_are_cut_by_time_and_every_row_is_in_one_period(tmp_path):
     assert [one.name for one in found] == ["time 0", "time 1000000", "time 3000000"]
     with pytest.raises(ConfigError, match=r"--every day does not divide time column 'time'"):
         periods([str(tmp_path / "log.parquet")], SCHEMA, "day")
+
+
+def test_rows_without_a_time_are_told_and_a_far_one_costs_no_memory(tmp_path):
+    frame = day(0).with_columns(
+        time=pl.when(pl.int_range(pl.len()) < 3).then(None).when(pl.int_range(pl.len()) == 3).then(2**60)
+        .otherwise(pl.col("time"))
+    )  # fmt: skip
+    frame.write_parquet(tmp_path / "log.parquet")
+    told = []
+    found = periods([str(tmp_path / "log.parquet")], SCHEMA, "1000000", told.append)
+    assert [one.source.rows() for one in found] == [3_996, 1]
+    assert told[0].startswith("warning: time column 'time' is null in 3 of 4,000 rows: they are in no period")
+
+
+def test_a_stretch_of_time_is_known_whatever_is_added_to_its_files(tmp_path):
+    day(0).write_parquet(tmp_path / "log-0.parquet")
+    (first,) = periods([str(tmp_path / "log-*.parquet")], SCHEMA, "1000000")
+    day(1).write_parquet(tmp_path / "log-1.parquet")
+    again, second = periods([str(tmp_path / "log-*.parquet")], SCHEMA, "1000000")
+    assert again.known(first.about)
+    assert not second.known(first.about)
+    (other,) = periods([str(tmp_path / "log-1.parquet")], SCHEMA, "1000000")
+    assert not other.known(first.about)
+    (plain,) = periods([str(tmp_path / "log-0.parquet")], SCHEMA)
+    assert plain.known(json.loads(json.dumps(plain.about)))
+    day(0).write_parquet(tmp_path / "log-0.parquet")
+    assert not plain.known(first.about)
+
+
+def test_dates_are_cut_by_the_hour_into_their_days(tmp_path):
+    frame = pl.DataFrame({"time": ["2024-02-28", "2024-02-28", "2024-02-29"]})
+    frame.with_columns(pl.col("time").str.to_date()).write_parquet(tmp_path / "log.parquet")
+    found = periods([str(tmp_path / "log.parquet")], SCHEMA, "hour")
+    assert [one.source.rows() for one in found] == [2, 1]
 
 
 @pytest.mark.parametrize("kind", [pl.Date, pl.Datetime("us"), pl.Datetime("ms")])

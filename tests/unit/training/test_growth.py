@@ -109,6 +109,30 @@ def test_optimizer_state_follows_its_rows(model, tables, lazy):
     assert subject.name == model
 
 
+def test_lazy_weights_of_a_second_scenario_go_on_with_what_adam_knew_of_the_first():
+    from polyrec.models import build
+
+    layout = example_layout(1)
+    wide = replace(layout, scenarios=("s0", "s1"))
+    old, new = (build("single", one, HEADS, {}) for one in (layout, wide))
+    objective = objectives.build("pointwise", layout)
+    optimizer = Optimizer({"model": old, "objective": objective}, TrainingConfig(lazy=True), steps=9)
+    batch = random_batch(layout, 64)
+    sum(objective(old(batch), batch).values()).backward()
+    optimizer.step(0)
+    growth = Growth.between(old, new, scenarios=(1, 2))
+    shapes = {name: one.shape for name, one in new.named_parameters()}
+    following = Optimizer({"model": new}, TrainingConfig(lazy=True), steps=9)
+    before = optimizer.state()
+    following.load(growth.optimizer("model", before, shapes))
+    assert following.lazy.moments
+    for name, moments in following.lazy.moments.items():
+        assert torch.equal(moments["first"][:1], before[f"adam.{name}.exp_avg"])
+        assert torch.equal(moments["second"][:1], before[f"adam.{name}.exp_avg_sq"])
+        assert moments["steps"].tolist() == [1.0, 0.0]
+        assert not moments["first"][1].any()
+
+
 def test_counts_by_scenario_keep_the_unknown_last():
     old, new = Frequencies(2), Frequencies(4)
     old.totals.copy_(torch.tensor([5, 6, 7]))

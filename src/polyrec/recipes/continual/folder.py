@@ -69,6 +69,12 @@ class ContinualFolder:
         """Rows of a period that are kept: `"held"`, never trained on, or `"replay"`, trained on."""
         return self.path / what / f"{number:06d}.parquet"
 
+    def forget(self, number: int) -> None:
+        """Take away the kept rows of periods after a generation."""
+        for one in [*self.path.glob("held/*.parquet"), *self.path.glob("replay/*.parquet")]:
+            if int(one.stem) > number:
+                one.unlink()
+
     def working(self, name: str) -> Path:
         """Where training on a period keeps its place; that of any other period is taken away."""
         root = self.path / "working"
@@ -101,8 +107,13 @@ class ContinualFolder:
         mine = self.path / "run.toml"
         if mine.exists():  # in a stranger's folder nothing is touched
             self._tidy()
-        if folder.resolve() == self.path.resolve() or ((folder / "generations").is_dir() and mine.exists()):
+        if folder.resolve() == self.path.resolve():
             return self.finished().config()
+        if (folder / "generations").is_dir():
+            raise ConfigError(
+                f"{folder} holds generations of its own, with which --out {self.path} has nothing to do. "
+                "Leave --out away to go on with them, or copy the folder and go on with the copy."
+            )
         text = to_toml(RunConfig.load(RunFolder(folder).finished().run).to_dict())
         if mine.exists():
             if mine.read_text(encoding="utf-8") != text:

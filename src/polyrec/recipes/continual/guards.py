@@ -6,13 +6,20 @@ from math import inf, log, sqrt
 
 import numpy as np
 
-from polyrec.data.profile import EDGES, SINGLE, Profile
+from polyrec.data.files import Source
+from polyrec.data.moments import shown
+from polyrec.data.profile import Profile
+from polyrec.data.tally import EDGES, SINGLE
+from polyrec.schema import Schema
 
 RATE = log(2.0)  # of the odds of a label: twice or half what they were
 SURE = 3.3  # standard errors beyond which a difference is no chance (two-sided, 1 in 1,000)
 SHIFT = 0.25  # of the population stability index: the usual bound of a major shift
 LATE = 0.01  # share of late rows that is taken without a word
 AGAIN = 0.05  # share of rows that an earlier period had
+SIDE = 1.64  # standard errors of that share's lower bound (one-sided, 1 in 20)
+SINCE = 1e8  # numbers of at least this are moments since 1970, in seconds or less
+OTHER = 100  # times as large or small as before: no moment of the same unit
 RECENT = 8  # periods that a feature is compared with
 UNKNOWN = 0.3  # share of a feature's values by which more may be unknown than ever before
 FALL = 0.1  # of the pooled AUC
@@ -22,7 +29,7 @@ FALL = 0.1  # of the pooled AUC
 class Finding:
     """One thing that is wrong: its kind, what it is about, and a sentence. `fatal`: such rows cannot be trained on."""
 
-    kind: str  # columns, empty, labels, shift, duplicate, late, quality
+    kind: str  # columns, empty, time, labels, shift, duplicate, late, quality
     about: str
     words: str
     fatal: bool = False
@@ -32,7 +39,7 @@ def inspect(
     profile: Profile,
     before: Sequence[tuple[str, Profile]],
     *,
-    until: object = None,
+    until: str | None = None,
     auc: Mapping[str, tuple[float, float]] | None = None,
     known: Mapping[str, Sequence[float]] | None = None,
 ) -> list[Finding]:
@@ -41,11 +48,12 @@ def inspect(
     Args:
         profile: of the period.
         before: names and profiles of earlier periods, the first of them the rows of the fit.
-        until: the last moment that has been trained on.
+        until: the last moment that has been trained on, in words.
         auc: of the model that stands on this period, with its upper bound, by target.
         known: the same model line's AUC on the periods before, by target.
     """
-    found = [*_scenarios(profile), *_duplicate(profile, before), *_late(profile, until)]
+    unit = _unit(profile, [one for _, one in before])
+    found = [*_scenarios(profile), *_duplicate(profile, before), *(unit or _late(profile, until))]
     found += _labels(profile, [one for _, one in before])
     found += _shifted(profile, [one for _, one in before])
     found += _strange(profile, [one for _, one in before])
@@ -55,6 +63,15 @@ def inspect(
             words = f"the AUC of {name} is {value:.3f} (at most {high:.3f}); before it was {np.median(past):.3f}"
             found.append(Finding("quality", name, f"{words}. Its labels or features mean something else"))
     return found
+
+
+def stray(profile: Profile, source: Source, schema: Schema) -> list[str]:
+    """In words, that a few rows have a time far behind all others, which is taken for no bound of late ones."""
+    column = schema.keys.time
+    if column is None or profile.time is None or not profile.strays():
+        return []
+    last, until = (shown(one, source.columns()[column]) for one in (profile.time[1], profile.until))
+    return [f"the last {column} is {last}, but 99 of 100 rows lie no later than {until}: rows are late before that one"]
 
 
 def stability(new: Iterable[int], old: Iterable[int]) -> np.ndarray:
@@ -85,13 +102,38 @@ def _duplicate(profile: Profile, before: Sequence[tuple[str, Profile]]) -> list[
             return [Finding("duplicate", name, words)]
     if profile.time is None:  # without a time, equal rows may well be two
         return []
-    shares = [(profile.overlap(one), name) for name, one in before]
-    share, name = max(shares, default=(0.0, ""))
-    words = f"about {share:.0%} of its rows are in {name} too (bound {AGAIN:.0%})"
-    return [Finding("duplicate", name, words)] if share > AGAIN else []
+    found = (0.0, 0, 0, "")
+    for name, one in before:
+        common, seen = profile.common(one)
+        found = max(found, (_least(common, seen), common, seen, name))
+    least, common, seen, name = found
+    if least <= AGAIN:
+        return []
+    counted = f"{common:,} of {seen:,} compared; bound {AGAIN:.0%}"
+    return [Finding("duplicate", name, f"about {common / seen:.0%} of its rows are in {name} too ({counted})")]
 
 
-def _late(profile: Profile, until: object) -> list[Finding]:
+def _least(common: int, seen: int) -> float:
+    """The lower bound of a share of which few are known (Wilson, JASA 1927)."""
+    if not common:
+        return 0.0
+    share, z = common / seen, SIDE**2 / seen
+    return (share + z / 2 - sqrt(z * (share * (1 - share) + z / 4))) / (1 + z)
+
+
+def _unit(profile: Profile, before: Sequence[Profile]) -> list[Finding]:
+    """Whether times are seconds now and were milliseconds, or so."""
+    past = [one.until for one in before if isinstance(one.until, int | float)]
+    if profile.usual is None or isinstance(profile.usual[0], str) or not past:
+        return []
+    now, was = abs(float(profile.usual[0])), abs(float(max(past)))
+    if max(now, was) < SINCE or 1 / OTHER < (now or 1) / (was or 1) < OTHER:
+        return []
+    words = f"its times are about {now:.3g} and were about {was:.3g}: another unit. Give them in the one of before"
+    return [Finding("time", "time", words, fatal=True)]
+
+
+def _late(profile: Profile, until: str | None) -> list[Finding]:
     share = profile.late / max(profile.rows, 1)
     words = f"{profile.late:,} of {profile.rows:,} rows ({share:.0%}) lie before {until}, up to which has been trained"
     return [Finding("late", "time", f"{words} (bound {LATE:.0%})")] if share > LATE else []
@@ -157,17 +199,16 @@ def _strange(profile: Profile, before: Sequence[Profile]) -> list[Finding]:
     """Features of which many more values are unknown than before: another coding, or another kind of row."""
     found = []
     for name, count in profile.unknown.items():
-        total = count + sum(profile.fields[name])
-        past = [
-            one.unknown[name] / max(one.unknown[name] + sum(one.fields[name]), 1)
-            for one in before
-            if name in one.unknown
-        ]
-        share = count / max(total, 1)
+        past = [one.unknown[name] / max(_values(one, name), 1) for one in before if name in one.unknown]
+        share = count / max(_values(profile, name), 1)
         if past and share > max(past) + UNKNOWN:
             words = f"feature {name}: {share:.0%} of its values are unknown; before at most {max(past):.0%}"
             found.append(Finding("shift", name, f"{words} (bound {max(past) + UNKNOWN:.0%})"))
     return found
+
+
+def _values(profile: Profile, name: str) -> int:
+    return profile.unknown[name] + profile.later.get(name, 0) + sum(profile.fields[name])
 
 
 def _most(new: Sequence[int], old: Sequence[int], parts: np.ndarray, *, ids: bool) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from polyrec.artifact import Bundle
 from polyrec.data.files import Source
 from polyrec.data.loader import Loader
 from polyrec.evaluation import collect
@@ -18,9 +19,16 @@ METRICS = ("auc", "gauc", "log_loss", "ne", "pcoc")
 WATCHED = 12  # periods that forgetting is measured on: the fit's, and the latest
 
 
-def scored(state: State, source: Source, progress: Progress | None = None) -> Report:
-    """The report of the model that stands on a period; rows of new scenarios count in the pooled lines alone."""
-    bundle = state.bundle(shared=True)
+def scored(state: State, source: Source, progress: Progress | None = None, by: Bundle | None = None) -> Report:
+    """The report on a period; rows of new scenarios count in the pooled lines alone.
+
+    Args:
+        state: the generation that stands.
+        source: the period.
+        progress: told how many rows are scored.
+        by: in place of the model that is served, its teacher.
+    """
+    bundle = by or state.bundle(shared=True)
     rows = source.rows()
     loader = Loader(source, bundle.encoder, batch_size=BATCH, shuffle_rows=64 * BATCH)
     batches = told(progress, "scoring rows", loader.ordered(), rows)

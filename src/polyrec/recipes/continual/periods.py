@@ -1,28 +1,29 @@
 """From files to periods: one a file (or pattern), or one a stretch of time."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from polyrec.data.files import Source, expand
-from polyrec.data.profile import times
+from polyrec.data.moments import MICRO, iso, shown, times
 from polyrec.data.where import Between
 from polyrec.errors import ConfigError, DataError
 from polyrec.schema import Schema
 
 SECONDS = {"hour": 3_600, "day": 86_400, "week": 604_800}
+MOST = 10_000  # periods of one call
 
 
 @dataclass(frozen=True, slots=True)
 class Period:
-    """Rows that are judged, then trained on, together. `about` changes when their files do."""
+    """Rows that are judged, then trained on, together. `window`: they are a stretch of time, whatever files hold it."""
 
     name: str
     source: Source
+    window: bool = False
 
     @property
     def about(self) -> dict[str, Any]:
@@ -31,8 +32,21 @@ class Period:
         where = self.source.to_dict()["where"]
         return {"files": files, "where": where}
 
+    def known(self, about: Mapping[str, Any]) -> bool:
+        """Whether it is what a period was about that has been learned from.
 
-def periods(data: Sequence[str], schema: Schema, every: str | None = None) -> list[Period]:
+        Files that did not change; or the same stretch of time of some files that are there still, whatever has been
+        added to them.
+        """
+        mine = self.about
+        if not self.window:
+            return mine == about
+        return bool(about) and mine["where"] == about["where"] and not mine["files"].keys().isdisjoint(about["files"])
+
+
+def periods(
+    data: Sequence[str], schema: Schema, every: str | None = None, say: Callable[[str], object] | None = None
+) -> list[Period]:
     """The periods in the order given, or in the order of time.
 
     Args:
@@ -40,6 +54,7 @@ def periods(data: Sequence[str], schema: Schema, every: str | None = None) -> li
         schema: names the time.
         every: cut all rows into stretches of time instead: "hour", "day", "week", or a number in the units of a time
             that is a number.
+        say: told how many rows have no time, and so are in no stretch of it.
 
     Raises:
         ConfigError: `every` without a time, or in words for a time that is a number.
@@ -56,32 +71,39 @@ def periods(data: Sequence[str], schema: Schema, every: str | None = None) -> li
             "--every needs the time's column. Add time = ... to [keys] of the schema, or name a file a period."
         )
     source.require([column])
-    return _cut(source, column, every)
+    return _cut(source, column, every, say)
 
 
-def _cut(source: Source, column: str, every: str) -> list[Period]:
+def _cut(source: Source, column: str, every: str, say: Callable[[str], object] | None) -> list[Period]:
     kind = source.columns()[column]
-    bounds = [(found.min(), found.max()) for table in source.tables([column]) if len(found := times(table[column]))]
-    if not bounds:
+    width, starts, timed = _width(every, kind, column), set[float](), 0
+    for table in source.tables([column]):
+        values = times(table[column])
+        timed += len(values)
+        starts |= set(np.unique(np.floor(values / width)).tolist())
+    rows = source.rows()
+    if not starts:
         raise DataError(f"time column {column!r} is null in every row. Fill it.")
-    width = _width(every, kind, column)
-    low, high = min(one for one, _ in bounds), max(one for _, one in bounds)
-    starts = np.arange(np.floor(low / width), np.floor(high / width) + 1) * width
-    if len(starts) > 10_000:
+    if timed < rows and say is not None:
+        lost = f"time column {column!r} is null in {rows - timed:,} of {rows:,} rows"
+        say(f"warning: {lost}: they are in no period, and nothing is learned from them.")
+    if len(starts) > MOST:
         raise ConfigError(f"--every {every} cuts the rows into {len(starts):,} periods. Give a longer one.")
-    parts = []
-    for start in starts:
-        first, after = _moment(start, kind), _moment(start + width, kind)
-        part = source.filtered(Between(column, first, after))
-        if part.rows():
-            parts.append(Period(f"{column} {_shown(start, kind)}", part))
-    return parts
+    return [_window(source, column, kind, start * width, width) for start in sorted(starts)]
+
+
+def _window(source: Source, column: str, kind: pa.DataType, start: float, width: float) -> Period:
+    try:
+        between = Between(column, _bound(start, kind), _bound(start + width, kind))
+    except OverflowError as reason:
+        raise DataError(f"time column {column!r} has moments beyond the year 9999. Mend or leave them out.") from reason
+    return Period(f"{column} {shown(start, kind)}", source.filtered(between), window=True)
 
 
 def _width(every: str, kind: pa.DataType, column: str) -> float:
     temporal = pa.types.is_temporal(kind)
     if temporal and every in SECONDS:
-        return SECONDS[every] * _per_second(kind)
+        return float(SECONDS[every] * MICRO)
     if not temporal and (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
         try:
             if float(every) > 0:
@@ -92,30 +114,7 @@ def _width(every: str, kind: pa.DataType, column: str) -> float:
     raise ConfigError(f"--every {every} does not divide time column {column!r} of type {kind}. {remedy}.")
 
 
-def _per_second(kind: pa.DataType) -> float:
-    if pa.types.is_date32(kind):
-        return 1 / 86_400
-    return {"s": 1, "ms": 1e3, "us": 1e6, "ns": 1e9}[getattr(kind, "unit", "ms")]
-
-
-def _moment(value: float, kind: pa.DataType) -> int | float:
-    return float(value) if pa.types.is_floating(kind) else int(value)  # dates and times: the stored count
-
-
-def _shown(value: float, kind: pa.DataType) -> str:
-    if not pa.types.is_temporal(kind):
-        return f"{value:g}" if abs(value) < 1e6 else f"{value:.0f}"
-    moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=value / _per_second(kind))
-    return str(moment.date()) if moment.hour == 0 else moment.strftime("%Y-%m-%d %H:00")
-
-
-def shown_time(value: Any, kind: pa.DataType | None) -> str:
-    """A moment as a person writes it.
-
-    Example:
-        >>> shown_time(19_723, pa.date32())
-        '2024-01-01'
-    """
-    if kind is None or not pa.types.is_temporal(kind) or isinstance(value, (str, date)):
-        return str(value)
-    return _shown(value, kind)
+def _bound(value: float, kind: pa.DataType) -> int | float | str:
+    if pa.types.is_temporal(kind):
+        return iso(value)
+    return int(value) if pa.types.is_integer(kind) and value == int(value) else float(value)
