@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import torch
@@ -10,14 +10,17 @@ import torch
 from polyrec.batch import Batch, Output
 from polyrec.config import TransferConfig
 from polyrec.data.held import join
+from polyrec.distributed import world
 from polyrec.errors import DataError
 from polyrec.objectives import Objective
 from polyrec.shapes import Float, Int, Tensor
 from polyrec.transfer.adaptation import Adapted, adapt
+from polyrec.transfer.asked import asked
 from polyrec.transfer.passing import Batches, passing, picked
+from polyrec.transfer.people import people
 from polyrec.transfer.relation import relations
 
-BLOCK = 8_192
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +51,15 @@ class Found:
         """All rows; the candidates together weigh beta times as much as the target's rows.
 
         Formula: weight 1 for the target's n rows, beta n w_i / sum w for candidate i, so that a batch drawn from them
-        has the loss `mean_target BCE + beta sum w BCE / sum w`, over 1 + beta. `"rows"`: weight w_i each.
+        has the loss `mean_target BCE + beta sum w BCE / sum w`, over 1 + beta. `"rows"`: weight w_i each. Rows that
+        have weights of their own: n is the sum of the target's, and w_i is multiplied by the candidate's.
         """
-        total = float(self.weights.sum())
+        weighed = self.candidates.weight * self.weights
+        total = float(weighed.sum())
         if not len(self.candidates) or beta == 0 or total <= 0:
             return self.target
         whole = total if beta == "rows" else beta * float(self.target.weight.sum())
-        share = whole / total * self.weights
-        return join([self.target, replace(self.candidates, weight=self.candidates.weight * share)])
+        return join([self.target, replace(self.candidates, weight=whole / total * weighed)])
 
 
 def find(
@@ -81,7 +85,9 @@ def find(
         DataError: a graph is asked for, and rows have no item.
     """
     names, scenario = target.layout.scenarios, int(target.scenario[0])
-    related = relations(teacher.model, teacher.objective, unseen) if options.relation else dict.fromkeys(names, 1.0)
+    related: Mapping[str, float] = dict.fromkeys(names, 1.0)
+    if options.relation:
+        related = _agreed(relations(teacher.model, teacher.objective, unseen))
     entire = np.zeros(len(names), np.int64)
     for batch in batches():
         entire += np.bincount(batch.scenario[batch.scenario >= 0].numpy(), minlength=len(names))
@@ -102,7 +108,7 @@ def find(
         return Found(target, chosen, torch.zeros(0), {**told, "sources": sources}, chosen.scenario)
     source = chosen.scenario
     moved = replace(chosen, scenario=torch.full_like(source, scenario))
-    adapted = _adapted(teacher, target, moved, options) if options.adaptation else None
+    adapted = _agreed(_adapted(teacher, target, moved, options)) if options.adaptation else None
     weights = torch.ones(len(moved)) if adapted is None else adapted.weights
     weights = weights * torch.tensor([related[name] for name in names])[source]
     if adapted is not None:
@@ -126,6 +132,11 @@ def target_rows(batches: Batches, scenario: int, name: str) -> Batch:
     return rows
 
 
+def _agreed(mine: T) -> T:
+    """What the first of several processes found: they go on with the same rows and weights, to the last bit."""
+    return world().from_first(lambda: mine)
+
+
 @torch.no_grad()
 def _adapted(teacher: Teacher, target: Batch, candidates: Batch, options: TransferConfig) -> Adapted:
     return adapt(
@@ -143,10 +154,11 @@ def _placebo(teacher: Teacher, target: Batch, options: TransferConfig) -> dict[s
 
     The classifier has no more rows than those, so that its weights scatter more than those of candidates.
     """
-    users, place = np.unique(target.user.numpy(), return_inverse=True)
-    if len(users) < 2:
+    place = people(target.user.numpy())
+    users = int(place.max()) + 1
+    if users < 2:
         return None
-    mine = (np.random.default_rng(1).permutation(len(users)) % 2)[place.ravel()] == 0
+    mine = (np.random.default_rng(1).permutation(users) % 2)[place] == 0
     one, other = (target.select(torch.from_numpy(np.flatnonzero(half))) for half in (mine, ~mine))
     found = _adapted(teacher, one, other, options)
     weights = found.weights.double()
@@ -161,11 +173,10 @@ def _placebo(teacher: Teacher, target: Batch, options: TransferConfig) -> dict[s
 def _representation(teacher: Teacher, rows: Batch) -> Float[Tensor, "B H"]:
     """The teacher's hidden states side by side."""
     parts = []
-    for at in range(0, len(rows), BLOCK):
-        output = teacher.model(rows.select(torch.arange(at, min(at + BLOCK, len(rows)))))
+    for output, _ in asked(teacher.model, rows):
         shown = output.hidden or {name: one[:, None] for name, one in output.logits.items()}
         parts.append(torch.cat([one.flatten(1) for one in shown.values()], 1))
-    return torch.cat(parts)
+    return torch.cat(parts).cpu()
 
 
 def _sources(
