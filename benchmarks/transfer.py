@@ -7,7 +7,8 @@ For each seed a world and for each recipe a fit; the teacher is the bundle of `p
 for, that of `ecat`, which was not shown a quarter of the target's users. On the target's test rows the AUC and the
 log-loss above the truth's own (in thousandths of a nat) against the true probabilities, means of three tasks. `oracle`
 takes candidates from the scenarios that truly help and from no others. A finished run is not run again; each is a line
-of results.jsonl.
+of results.jsonl. Told at the end, over the seeds: a table, each recipe less another one in the same world, and how much
+is enriched after each stage.
 """
 
 import argparse
@@ -90,7 +91,8 @@ def main() -> None:
             with (options.out / "results.jsonl").open("a") as file:
                 file.write(json.dumps(line) + "\n")
             print(options.preset, seed, name, line["auc"], line["excess"], flush=True)
-    print(table(found))
+    told = (table(found), paired(found, "auc", 4), paired(found, "excess", 1), enrichment(found))
+    print("\n\n".join(one for one in told if one))
 
 
 def one(
@@ -222,6 +224,45 @@ def table(found: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
         shown.append(spread([mean(run["excess"].values()) for run in runs], 1))
         lines.append(f"| `{name}` | {' | '.join(shown)} |")
     return "\n".join(lines)
+
+
+AGAINST = ("target_only", "pooled", "finetuned")
+
+
+def paired(found: Mapping[str, Sequence[Mapping[str, Any]]], what: str, digits: int) -> str:
+    """Each recipe's mean over tasks less another one's in the same world; in how many worlds it is higher."""
+    others = [name for name in AGAINST if name in found]
+    lines = [f"| {what} | {' | '.join(f'less `{name}`' for name in others)} |", "|---" * (len(others) + 1) + "|"]
+    for name, runs in found.items():
+        cells = []
+        for other in others:
+            gains = [mean(a[what].values()) - mean(b[what].values()) for a, b in zip(runs, found[other], strict=True)]
+            above = f"{sum(gain > 0 for gain in gains)} of {len(gains)}"
+            cells.append("0" if name == other else f"{spread(gains, digits)} ({above})")
+        lines.append(f"| `{name}` | {' | '.join(cells)} |")
+    return "\n".join(lines) if others else ""
+
+
+def enrichment(found: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
+    """Share of rows from scenarios that truly help, after each stage; lift over the entire space; AUC."""
+    heads = ("recipe", "entire space", "graph: share, lift, AUC", "relation: AUC", "weights: share, lift")
+    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
+    for name, runs in found.items():
+        told = [run["enriched"] for run in runs if "enriched" in run]
+        if told:
+            graph = (spread([one["graph"] for one in told], 2), _lifts(told, "graph"), _aucs(told, "graph"))
+            weights = (spread([one["weight"] for one in told], 2), _lifts(told, "weight"))
+            entire, relation = spread([one["entire"] for one in told], 2), _aucs(told, "relation")
+            lines.append(f"| `{name}` | {entire} | {', '.join(graph)} | {relation} | {', '.join(weights)} |")
+    return "\n".join(lines) if lines[2:] else ""
+
+
+def _lifts(told: Sequence[Mapping[str, Any]], stage: str) -> str:
+    return spread([one["lift"][stage] for one in told], 2)
+
+
+def _aucs(told: Sequence[Mapping[str, Any]], stage: str) -> str:
+    return spread([one["auc"][stage] for one in told], 2)
 
 
 def spread(values: Sequence[float], digits: int) -> str:

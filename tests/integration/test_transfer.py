@@ -17,7 +17,7 @@ from polyrec.recipes.endings import Ending, verdict
 from polyrec.recipes.fit import fit
 from polyrec.recipes.prepare import prepare
 from polyrec.recipes.taught import taught
-from polyrec.recipes.transferring import TEACHER, Transfer
+from polyrec.recipes.transferring import DOUBT, TEACHER, Transfer
 
 RUN = """recipe = "ecat"
 [data]
@@ -68,6 +68,7 @@ def test_ecat_tells_where_its_rows_came_from_and_keeps_the_best_ending(world, tm
     found = [Ending(**one) for one in told["endings"]]
     assert told["verdict"] == verdict(found, told["kept"], len(transfer_of(world).portions.judging))
     assert {"placebo", "related", "tuned", "verdict"} <= set(told)
+    assert Bundle.load(folder.path / TEACHER).manifest.trained_on["spared"] == {"scenario": "s3", "share": 0.5}
     assert len(told["tuned"]["tried"]) == 5
     assert endings["settled"]["gain"] == 0.0
     better = {name: one["gain"] for name, one in endings.items() if one["gain"] > one["error"]}
@@ -134,6 +135,7 @@ def test_a_teacher_of_an_earlier_run_is_taken_as_it_is(world, tmp_path):
     again = fit(run_of(world, **settings), tmp_path / "again", log=lines.append)
     told = json.loads(again.report.read_text())["transfer"]
     assert told["verdict"] + "." in lines
+    assert told["verdict"].endswith(DOUBT)  # without a guard, it has stopped on all validation rows
     assert not (again.path / TEACHER).exists()
     assert not (again.checkpoints / "teacher.safetensors").exists()
     mine = transfer_of(world, **settings)

@@ -34,6 +34,7 @@ def run(
     from polyrec.cli.progress import bars
     from polyrec.config import RunConfig, read_setting
     from polyrec.evaluation.report import Report
+    from polyrec.recipes.assemble import device_of
     from polyrec.recipes.fit import fit
 
     given = dict(read_setting(one) for one in settings or [])
@@ -41,7 +42,7 @@ def run(
     given |= {"training.seed": seed} if seed is not None else {}
     config = RunConfig.load(file, given)
     folder = out or Path("runs") / config.recipe
-    with joined(str(config.training.get("device", "cpu"))) as world, bars() as progress:
+    with joined(device_of(config)) as world, bars() as progress:
         said, shown = (log, progress) if world.leads else (None, None)
         finished = fit(config, folder, resume=resume, log=said, progress=shown, only_validate=only_validate)
     if not world.leads:

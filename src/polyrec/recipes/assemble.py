@@ -63,6 +63,22 @@ def plan_of(run: RunConfig) -> Plan:
     return Plan(tuple(_stage(run, recipe, one) for one in recipe.stages))
 
 
+def device_of(run: RunConfig) -> str:
+    """The GPU that a stage trains on, where one does; what is wrong with the run is told by `fit`.
+
+    Example:
+        >>> from polyrec.config import DataConfig
+        >>> data = DataConfig("schema.toml", log=("log.parquet",))
+        >>> device_of(RunConfig("mmoe", data)), device_of(RunConfig("mmoe", data, stages={"train": {"device": "cuda"}}))
+        ('cpu', 'cuda')
+    """
+    try:
+        devices = [stage.training.device for stage in plan_of(run).stages]
+    except ConfigError:
+        devices = [str(run.training.get("device", "cpu"))]
+    return next((one for one in devices if one.startswith("cuda")), "cpu")
+
+
 def _stage(run: RunConfig, recipe: Recipe, one: StageOptions) -> Stage:
     return Stage(
         one.name,

@@ -10,9 +10,9 @@ from polyrec.batch import Batch
 from polyrec.objectives.distill import row_losses
 from polyrec.shapes import Float
 from polyrec.training.run import Result
+from polyrec.transfer.asked import asked
 from polyrec.transfer.relation import gap
 
-BLOCK = 8_192
 CAREFUL = ("target", "tuned")  # endings without transferred rows
 WORDS = {
     "target": "the target's rows alone are kept",
@@ -79,8 +79,5 @@ def verdict(found: Sequence[Ending], name: str, rows: int) -> str:
 def losses_of(result: Result, rows: Batch) -> Float[np.ndarray, "B"]:
     """Each row's log-loss under a stage's model, tasks summed."""
     model, objective = result.parts.model.eval(), result.parts.objective.served
-    parts = []
-    for at in range(0, len(rows), BLOCK):
-        batch = rows.select(torch.arange(at, min(at + BLOCK, len(rows))))
-        parts.append(row_losses(objective.predict(model(batch)), batch))
-    return np.asarray(torch.cat(parts).double().numpy())
+    parts = [row_losses(objective.predict(output), batch) for output, batch in asked(model, rows)]
+    return np.asarray(torch.cat(parts).cpu().double().numpy())

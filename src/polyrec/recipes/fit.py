@@ -100,7 +100,7 @@ def fit(
             if log is not None and endings:
                 log(f"{extra['transfer']['verdict']}.")
             if TEACHER in assemblies and not given and here.leads:
-                keep_teacher(folder.path / TEACHER, assemblies[TEACHER], prepared, transfer.portions.told_held())
+                keep_teacher(folder.path / TEACHER, assemblies[TEACHER], prepared, transfer.portions.told())
         run_facts = {**_told([one.history for one in results.values()]), "seed": training.seed}
         if here.leads:
             _validated(folder, results[kept], run_facts)

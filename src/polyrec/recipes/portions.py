@@ -96,9 +96,12 @@ class Portions:
         transfers = any(stage.data == "transfer" for stage in get(self.run.recipe).stages)
         return self.options.held if transfers and self.options.relation else 0.0
 
-    def told_held(self) -> dict[str, Any]:
-        """For the teacher's manifest: which of the target's training rows it was not shown."""
-        return {"scenario": self.options.target, "share": self.held}
+    def told(self) -> dict[str, Any]:
+        """For the teacher's manifest: users of the target whose training rows it was not shown (`held`), and those on
+        whose validation rows it did not stop (`spared`), by share.
+        """
+        held = {"scenario": self.options.target, "share": self.held}
+        return {"held": held, **({"spared": {**held, "share": 0.5}} if self.guarded else {})}
 
     @property
     def _apart(self) -> Where:

@@ -46,12 +46,25 @@ def held_by(folder: str, target: str) -> float:
     return float(told.get("share", 0.0)) if told.get("scenario") == target else 0.0
 
 
-def keep_teacher(folder: Path, assembly: Assembly, prepared: Prepared, held: dict[str, Any]) -> None:
-    """Leave the trained teacher as a bundle, which other runs can be given."""
+def spared_by(folder: str, target: str) -> bool:
+    """Whether the teacher of a bundle stopped without those validation rows of the target that judge endings."""
+    told: dict[str, Any] = Manifest.read(Path(folder)).trained_on.get("spared") or {}
+    return bool(told.get("scenario") == target)
+
+
+def keep_teacher(folder: Path, assembly: Assembly, prepared: Prepared, told: dict[str, Any]) -> None:
+    """Leave the trained teacher as a bundle, which other runs can be given.
+
+    Args:
+        folder: of the bundle.
+        assembly: of the teacher.
+        prepared: its rows.
+        told: what it was not shown, for the manifest.
+    """
     manifest = describe(
         assembly.recipe.name, assembly.model_part, assembly.objective_part, prepared.schema, assembly.model
     )
-    told = {**described(prepared), **period_of(prepared), "seed": assembly.training.seed, "held": held}
+    told = {**described(prepared), **period_of(prepared), "seed": assembly.training.seed, **told}
     model, objective = assembly.model.eval(), assembly.objective.eval()
     bundle = Bundle(replace(manifest, trained_on=told), prepared.schema, prepared.encoder, model, objective)
     bundle.save(folder, golden(prepared.splits.valid, prepared))

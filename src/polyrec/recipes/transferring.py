@@ -1,38 +1,37 @@
 """Recipes for one target scenario: rows of the others transferred to it, a teacher behind it, a guard over it."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
+import numpy as np
 
 from polyrec.atomic import write_text
+from polyrec.batch import Batch
 from polyrec.config import RunConfig, TransferConfig
 from polyrec.data.held import ByScenario
 from polyrec.declare import parse
 from polyrec.distributed import world
 from polyrec.errors import ConfigError, unknown
-from polyrec.objectives import balance
-from polyrec.objectives.adversarial import Adversarial
-from polyrec.objectives.distill import Distilled
 from polyrec.recipes.assemble import Assembly, assemble, training_of
+from polyrec.recipes.beside import adversarial, distilled
 from polyrec.recipes.endings import Ending, endings, kept, losses_of, verdict
 from polyrec.recipes.portions import Portions, validated
 from polyrec.recipes.prepare import Prepared
 from polyrec.recipes.recipe import Recipe, get
 from polyrec.recipes.rows import Rows
-from polyrec.recipes.taught import taught
+from polyrec.recipes.taught import spared_by, taught
 from polyrec.recipes.tuning import Beta, Tried, Tuned, tune
+from polyrec.shapes import Float
 from polyrec.training import Parts, train
 from polyrec.training.plan import begin_from
 from polyrec.training.run import Result
-from polyrec.training.seed import derive
 from polyrec.transfer.candidates import Found, Teacher, find
 
 TEACHER = "teacher"
+DOUBT = ". The given teacher may have stopped on some of these rows, which favours endings that begin with it"
 
 
 def options_of(run: RunConfig) -> TransferConfig:
@@ -85,7 +84,7 @@ class Transfer:
         if shares:
             told["distilled"] = shares
         if found:
-            told["verdict"] = verdict(found, kept, len(self.portions.judging))
+            told["verdict"] = verdict(found, kept, len(self.portions.judging)) + (DOUBT if self.doubtful else "")
         return {**told, "target": self.options.target, "endings": [asdict(one) for one in found], "kept": kept}
 
     def endings(self, recipe: Recipe, results: Mapping[str, Result]) -> tuple[str, tuple[Ending, ...]]:
@@ -93,8 +92,14 @@ class Transfer:
         names = [stage.name for stage in recipe.stages if stage.candidate]
         if not names:
             return recipe.stages[-1].name, ()
-        found = endings(results, names, self.portions.judging)
+        mine = endings(results, names, self.portions.judging)
+        found = world().from_first(lambda: mine)  # several processes keep the same one
         return kept(found, self.options.margin), found
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether a given teacher may have stopped on rows that judge the endings."""
+        return self.options.teacher is not None and not spared_by(self.options.teacher, self.options.target)
 
     def given(self) -> Mapping[str, Result]:
         """Stages that are trained already: the teacher, where a bundle is one."""
@@ -126,50 +131,58 @@ class Transfer:
     ) -> Parts:
         training, objective, balancer = assembly.training, assembly.objective, assembly.balancer
         if alpha > 0:
-            objective = self._distilled(assembly, results[TEACHER], found, alpha)
-            balancer = balance.build("fixed", objective.terms)
+            objective, balancer = distilled(assembly, results[TEACHER], found.target, self.options, alpha)
         loader = ByScenario(found.together(beta), batch_size=training.batch_size, seed=training.seed)
         return Parts(assembly.model, objective, balancer, loader, self.portions.stopping.evaluate(assembly))
 
     def _adversarial(self, assembly: Assembly, found: Found) -> Parts:
-        training, rows = assembly.training, found.apart()
-        few = found.target.select(torch.arange(min(2, len(found.target))))
-        with torch.no_grad():
-            name, state = next(iter(assembly.model.eval()(few).hidden.items()))
-        strength = self.options.adversary
-        with _drawn(assembly):
-            objective = Adversarial(assembly.objective, self.portions.place, (name, state.shape[-1]), strength=strength)
-        loader = ByScenario(rows, batch_size=training.batch_size, seed=training.seed, mixed=True)
-        balancer = balance.build("fixed", objective.terms)
+        training = assembly.training
+        objective, balancer = adversarial(assembly, self.portions.place, found.target, self.options.adversary)
+        loader = ByScenario(found.apart(), batch_size=training.batch_size, seed=training.seed, mixed=True)
         return Parts(assembly.model, objective, balancer, loader, self.portions.stopping.evaluate(assembly))
 
     def _tuned(self, assembly: Assembly, results: Mapping[str, Result], found: Found) -> Tuned:
         """Beta and alpha, chosen on the validation rows that stop; what an earlier attempt chose is not tried again."""
+        self.chosen = self.chosen or world().from_first(self._noted)
         if self.chosen is not None:
             return self.chosen
         beta, alpha = self.options.beta, self.options.alpha
         betas: tuple[Beta, ...] = beta if isinstance(beta, tuple) else (beta,)
         alphas = alpha if isinstance(alpha, tuple) else (alpha,)
-        if self.notes is not None and self.notes.exists():
-            plain = json.loads(self.notes.read_text(encoding="utf-8"))
-            self.chosen = Tuned(plain["beta"], plain["alpha"], tuple(Tried(**one) for one in plain["tried"]))
-            return self.chosen
         rows = validated(self.portions.stopping)
 
         def loss(beta: Beta, alpha: float) -> Any:
-            """A training like the stage's, from the same weights."""
-            trial = assemble(self.run, found.target.layout, assembly.stage.name)
-            parts = self._transfer(trial, results, found, beta, alpha)
-            if assembly.stage.start == TEACHER:
-                begin_from(assembly.stage, parts.model, results[TEACHER].weights("model"))
-                begin_from(assembly.stage, parts.objective.served, results[TEACHER].weights("objective"))
-            history = train(assembly.stage, parts.model, parts.objective, parts.balancer, parts.loader, parts.evaluate)
-            return losses_of(Result(parts, history), rows)
+            mine = self._tried(assembly, results, found, beta, alpha, rows)
+            return world().from_first(lambda: mine)  # several processes go on with the same choice
 
         self.chosen = tune(betas, alphas, loss, rows.user.numpy())
         if self.notes is not None and world().leads:
             write_text(self.notes, json.dumps(asdict(self.chosen)) + "\n")
         return self.chosen
+
+    def _noted(self) -> Tuned | None:
+        if self.notes is None or not self.notes.exists():
+            return None
+        plain = json.loads(self.notes.read_text(encoding="utf-8"))
+        return Tuned(plain["beta"], plain["alpha"], tuple(Tried(**one) for one in plain["tried"]))
+
+    def _tried(
+        self,
+        assembly: Assembly,
+        results: Mapping[str, Result],
+        found: Found,
+        beta: Beta,
+        alpha: float,
+        rows: Batch,
+    ) -> Float[np.ndarray, "B"]:
+        """Each row's loss after a training like the stage's, from the same weights."""
+        trial = assemble(self.run, found.target.layout, assembly.stage.name)
+        parts = self._transfer(trial, results, found, beta, alpha)
+        if assembly.stage.start == TEACHER:
+            begin_from(assembly.stage, parts.model, results[TEACHER].weights("model"))
+            begin_from(assembly.stage, parts.objective.served, results[TEACHER].weights("objective"))
+        history = train(assembly.stage, parts.model, parts.objective, parts.balancer, parts.loader, parts.evaluate)
+        return losses_of(Result(parts, history), rows)
 
     def found(self, results: Mapping[str, Result]) -> Found:
         """The target's rows and the candidates, looked for once."""
@@ -181,32 +194,3 @@ class Transfer:
                 self.portions.windowed, self.portions.target, self.portions.unseen, teacher, self.options, seed
             )
         return self.candidates
-
-    def _distilled(self, assembly: Assembly, teacher: Result, found: Found, alpha: float) -> Distilled:
-        model, objective = teacher.parts.model.eval(), teacher.parts.objective.served
-        few = found.target.select(torch.arange(min(2, len(found.target))))
-        with torch.no_grad():
-            mine, theirs = assembly.model.eval()(few).hidden, model(few).hidden
-        widths = {name: (mine[name].shape[-1], theirs[name].shape[-1]) for name in mine if name in theirs}
-
-        def teach(batch: Any) -> Any:
-            output = model(batch)
-            return output, objective.predict(output)
-
-        with _drawn(assembly):
-            return Distilled(
-                assembly.objective,
-                teach,
-                widths,
-                alpha=alpha,
-                temperature=self.options.temperature,
-                adaptive=self.options.adaptive,
-            )
-
-
-@contextmanager
-def _drawn(assembly: Assembly) -> Iterator[None]:
-    """First weights from the stage's seed alone: the same in every process, and when a run goes on."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(derive(assembly.training.seed, assembly.stage.name, "beside"))
-        yield

@@ -148,22 +148,23 @@ class Running:
 
 
 def _random(world: World) -> dict[str, Tensor]:
-    """The states that dropout draws from: of the first process by device, of each other one its CPU's or GPU's own."""
+    """The states that dropout draws from: of the first process by device, of each other one its CPU's and its GPU's."""
     cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
     found = {"cpu": torch.get_rng_state(), **{f"cuda:{place}": one for place, one in enumerate(cuda)}}
     if world.alone:
         return found
-    own = torch.cuda.get_rng_state() if cuda else torch.get_rng_state()
-    return found | {f"process:{rank}": one for rank, one in enumerate(world.gather(own)) if rank}
+    own = {"cpu": torch.get_rng_state(), **({"cuda": torch.cuda.get_rng_state()} if cuda else {})}
+    for kind, state in own.items():
+        found |= {f"process:{rank}:{kind}": one for rank, one in enumerate(world.gather(state)) if rank}
+    return found
 
 
 def _set_random(states: Mapping[str, Tensor], world: World) -> None:
     if not world.leads:
-        mine = states.get(f"process:{world.rank}")  # None: there were fewer processes; the seed has given it a state
-        if mine is not None and torch.cuda.is_available():
-            torch.cuda.set_rng_state(mine)
-        elif mine is not None:
-            torch.set_rng_state(mine)
+        for kind, put in (("cpu", torch.set_rng_state), ("cuda", torch.cuda.set_rng_state)):
+            mine = states.get(f"process:{world.rank}:{kind}")  # None: fewer processes; the seed has given it a state
+            if mine is not None and (kind == "cpu" or torch.cuda.is_available()):
+                put(mine)
         return
     for name, one in states.items():
         if name == "cpu":

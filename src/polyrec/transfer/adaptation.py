@@ -9,6 +9,7 @@ from torch.nn import functional
 from polyrec.errors import DataError
 from polyrec.metrics.binary import auc as ranked_auc
 from polyrec.shapes import Float, Int, Tensor
+from polyrec.transfer.people import people
 
 MOST = 32  # directions of the representation that the classifier reads
 PENALTY = 1.0  # L2 of the classifier, on the sum of its losses
@@ -48,7 +49,7 @@ def adapt(
     Args:
         target: representation of the target's rows.
         candidates: of the others.
-        target_groups: rows of one group (user) are in one fold.
+        target_groups: users; rows of one are in one fold, rows of nobody (`NO_USER`) each for itself.
         candidate_groups: likewise.
         clip: upper bound of a weight.
         folds: of the cross-fitting.
@@ -101,8 +102,8 @@ def _directions(rows: Tensor) -> Tensor:
 
 def _folds(groups: np.ndarray, folds: int) -> np.ndarray:
     """A fold for each row, by group, in turn over the groups in a drawn order."""
-    distinct, place = np.unique(groups, return_inverse=True)
-    order = np.random.default_rng(0).permutation(len(distinct))
+    place = people(groups)
+    order = np.random.default_rng(0).permutation(int(place.max()) + 1)
     return np.asarray(order[place] % folds)
 
 

@@ -1,24 +1,26 @@
 """Rows of other scenarios that may help a target: the funnel from the entire space to weighted rows."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import torch
 
-from polyrec.batch import NO_USER, Batch, Output
+from polyrec.batch import Batch, Output
 from polyrec.config import TransferConfig
 from polyrec.data.held import join
+from polyrec.distributed import world
 from polyrec.errors import DataError
 from polyrec.objectives import Objective
-from polyrec.shapes import Bool, Float, Int, Tensor
+from polyrec.shapes import Float, Int, Tensor
 from polyrec.transfer.adaptation import Adapted, adapt
-from polyrec.transfer.graph import Edges, Reached, reach, tally
+from polyrec.transfer.asked import asked
+from polyrec.transfer.passing import Batches, passing, picked
+from polyrec.transfer.people import people
 from polyrec.transfer.relation import relations
 
-Batches = Callable[[], Iterable[Batch]]
-BLOCK = 8_192
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +51,15 @@ class Found:
         """All rows; the candidates together weigh beta times as much as the target's rows.
 
         Formula: weight 1 for the target's n rows, beta n w_i / sum w for candidate i, so that a batch drawn from them
-        has the loss `mean_target BCE + beta sum w BCE / sum w`, over 1 + beta. `"rows"`: weight w_i each.
+        has the loss `mean_target BCE + beta sum w BCE / sum w`, over 1 + beta. `"rows"`: weight w_i each. Rows that
+        have weights of their own: n is the sum of the target's, and w_i is multiplied by the candidate's.
         """
-        total = float(self.weights.sum())
+        weighed = self.candidates.weight * self.weights
+        total = float(weighed.sum())
         if not len(self.candidates) or beta == 0 or total <= 0:
             return self.target
         whole = total if beta == "rows" else beta * float(self.target.weight.sum())
-        share = whole / total * self.weights
-        return join([self.target, replace(self.candidates, weight=self.candidates.weight * share)])
+        return join([self.target, replace(self.candidates, weight=whole / total * weighed)])
 
 
 def find(
@@ -82,27 +85,30 @@ def find(
         DataError: a graph is asked for, and rows have no item.
     """
     names, scenario = target.layout.scenarios, int(target.scenario[0])
-    related = relations(teacher.model, teacher.objective, unseen) if options.relation else dict.fromkeys(names, 1.0)
+    related: Mapping[str, float] = dict.fromkeys(names, 1.0)
+    if options.relation:
+        related = _agreed(relations(teacher.model, teacher.objective, unseen))
     entire = np.zeros(len(names), np.int64)
     for batch in batches():
         entire += np.bincount(batch.scenario[batch.scenario >= 0].numpy(), minlength=len(names))
     entire[scenario] = 0
     allowed = torch.tensor([related[name] > 0 and place != scenario for place, name in enumerate(names)])
-    graph = _graph(batches, allowed, target, options) if options.graph else None
-    reached, picked = _picked(batches, graph, allowed, scenario, options.ratio * len(target), seed)
+    found = passing(batches, target, allowed, options)
+    reached, chosen = picked(batches, found, options.ratio * len(target), seed)
     told: dict[str, Any] = {"target": names[scenario], "rows": len(target)}
     if options.relation:
         told["related"] = {"rows": len(unseen), "itself": round(related[names[scenario]], 4)}
-    if graph is not None:
-        told["graph"] = {"items": graph.kept, "own items": graph.own, "users": len(graph.users)}
+    if found.graph is not None:
+        users = found.graph.reached(found.kept)
+        told["graph"] = {"items": found.kept, "own items": found.graph.own, "users": users}
     if options.adaptation:
         told["placebo"] = _placebo(teacher, target, options)
-    if not len(picked):
-        sources = _sources(names, scenario, related, entire)
-        return Found(target, picked, torch.zeros(0), {**told, "sources": sources}, picked.scenario)
-    source = picked.scenario
-    moved = replace(picked, scenario=torch.full_like(source, scenario))
-    adapted = _adapted(teacher, target, moved, options) if options.adaptation else None
+    if not len(chosen):
+        sources = _sources(names, scenario, related, entire, reached)
+        return Found(target, chosen, torch.zeros(0), {**told, "sources": sources}, chosen.scenario)
+    source = chosen.scenario
+    moved = replace(chosen, scenario=torch.full_like(source, scenario))
+    adapted = _agreed(_adapted(teacher, target, moved, options)) if options.adaptation else None
     weights = torch.ones(len(moved)) if adapted is None else adapted.weights
     weights = weights * torch.tensor([related[name] for name in names])[source]
     if adapted is not None:
@@ -126,65 +132,9 @@ def target_rows(batches: Batches, scenario: int, name: str) -> Batch:
     return rows
 
 
-def _graph(batches: Batches, allowed: Tensor, target: Batch, options: TransferConfig) -> Reached:
-    """The graph of positives, and as many items as give about `ratio` rows of allowed scenarios for each target row."""
-    if target.item is None:
-        raise DataError(
-            "the graph of users and items needs both keys in the schema, and [keys] has no item. "
-            "Add it, or set [transfer] graph = false."
-        )
-
-    def edges() -> Iterator[Edges]:
-        for batch in batches():
-            yield _keys(batch, (batch.observed & (batch.labels > 0.5)).any(1))
-
-    shown, counts = tally(_keys(batch, _allowed(batch, allowed))[1] for batch in batches())
-
-    def keep(items: np.ndarray, own: int) -> int:
-        if not len(shown):
-            return own
-        place = np.searchsorted(shown, items).clip(max=len(shown) - 1)
-        rows = np.cumsum(np.where(shown[place] == items, counts[place], 0))
-        return max(own, int(np.searchsorted(rows, options.ratio * len(target))) + 1)
-
-    return reach(edges(), _keys(target, torch.ones(len(target), dtype=torch.bool))[1], keep, parts=options.parts)
-
-
-def _allowed(batch: Batch, allowed: Bool[Tensor, "S"]) -> Bool[Tensor, "B"]:
-    return allowed[batch.scenario.clamp(min=0)] & (batch.scenario >= 0)
-
-
-def _keys(batch: Batch, rows: Bool[Tensor, "B"]) -> Edges:
-    """Users and items of these rows, where both are known."""
-    assert batch.item is not None
-    known = rows & (batch.user != NO_USER) & (batch.item != NO_USER)
-    return batch.user[known].numpy(), batch.item[known].numpy()
-
-
-def _picked(
-    batches: Batches, graph: Reached | None, allowed: Tensor, scenario: int, most: float, seed: int
-) -> tuple[np.ndarray, Batch]:
-    """How many rows of each scenario pass the graph, and at random so many of those of allowed scenarios."""
-    reached = np.zeros(len(allowed), np.int64)
-    for batch in batches():
-        passing = batch.scenario[_passes(batch, graph, scenario)]
-        reached += np.bincount(passing.numpy(), minlength=len(allowed))
-    share = min(1.0, most / max(int(reached[allowed.numpy()].sum()), 1))
-    random = torch.Generator().manual_seed(seed)
-    held = []
-    for batch in batches():
-        rows = _passes(batch, graph, scenario) & _allowed(batch, allowed)
-        rows &= torch.rand(len(batch), generator=random) < share
-        held.append(batch.select(torch.nonzero(rows)[:, 0]))
-    return reached, join(held)
-
-
-def _passes(batch: Batch, graph: Reached | None, scenario: int) -> Bool[Tensor, "B"]:
-    others = (batch.scenario >= 0) & (batch.scenario != scenario)
-    if graph is None:
-        return others
-    assert batch.item is not None
-    return others & torch.from_numpy(graph.holds(batch.user.numpy(), batch.item.numpy()))
+def _agreed(mine: T) -> T:
+    """What the first of several processes found: they go on with the same rows and weights, to the last bit."""
+    return world().from_first(lambda: mine)
 
 
 @torch.no_grad()
@@ -204,10 +154,11 @@ def _placebo(teacher: Teacher, target: Batch, options: TransferConfig) -> dict[s
 
     The classifier has no more rows than those, so that its weights scatter more than those of candidates.
     """
-    users, place = np.unique(target.user.numpy(), return_inverse=True)
-    if len(users) < 2:
+    place = people(target.user.numpy())
+    users = int(place.max()) + 1
+    if users < 2:
         return None
-    mine = (np.random.default_rng(1).permutation(len(users)) % 2)[place.ravel()] == 0
+    mine = (np.random.default_rng(1).permutation(users) % 2)[place] == 0
     one, other = (target.select(torch.from_numpy(np.flatnonzero(half))) for half in (mine, ~mine))
     found = _adapted(teacher, one, other, options)
     weights = found.weights.double()
@@ -222,11 +173,10 @@ def _placebo(teacher: Teacher, target: Batch, options: TransferConfig) -> dict[s
 def _representation(teacher: Teacher, rows: Batch) -> Float[Tensor, "B H"]:
     """The teacher's hidden states side by side."""
     parts = []
-    for at in range(0, len(rows), BLOCK):
-        output = teacher.model(rows.select(torch.arange(at, min(at + BLOCK, len(rows)))))
+    for output, _ in asked(teacher.model, rows):
         shown = output.hidden or {name: one[:, None] for name, one in output.logits.items()}
         parts.append(torch.cat([one.flatten(1) for one in shown.values()], 1))
-    return torch.cat(parts)
+    return torch.cat(parts).cpu()
 
 
 def _sources(

@@ -1,6 +1,6 @@
 """Graph-guided selection: which users and items are connected with a scenario through who interacted with what."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -17,26 +17,37 @@ Edges = tuple[Int[np.ndarray, "E"], Int[np.ndarray, "E"]]  # users and items of 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Reached:
-    """Items by falling score, those of the target first, and the users within two hops of the first K."""
+    """Items by falling score, those of the target first, and the best of them that each user interacted with.
+
+    K, how many items are kept, is chosen afterwards, from how many rows each K lets pass (`need`).
+    """
 
     items: Int[np.ndarray, "I"]  # keys
     scores: Float[np.ndarray, "I"]
     own: int  # how many of them are the target's
-    kept: int  # K: how many are kept
     users: Int[np.ndarray, "U"]  # keys, rising
+    first: Int[np.ndarray, "U"]  # place among `items` of the first one that the user interacted with
+    order: Int[np.ndarray, "I"]  # of the items by key
 
-    def holds(self, users: Int[np.ndarray, "B"], items: Int[np.ndarray, "B"]) -> np.ndarray:
-        """Which rows have a kept item and a reached user, bool [B]."""
-        return np.isin(items, self.items[: self.kept]) & np.isin(users, self.users)
+    def need(self, users: Int[np.ndarray, "B"], items: Int[np.ndarray, "B"]) -> Int[np.ndarray, "B"]:
+        """The least K with which each row has a kept item and a reached user; I + 1 where none has.
+
+        Example:
+            >>> users, items = np.array([1, 1, 2, 2, 3]), np.array([7, 8, 8, 9, 9])
+            >>> found = reach([(users, items)], np.array([7]))
+            >>> found.need(np.array([1, 2, 3, 3, 5]), np.array([7, 7, 7, 8, 7])).tolist()
+            [1, 2, 3, 3, 4]
+        """
+        never = len(self.items)
+        item = _found(self.items[self.order], self.order, items, never)
+        return np.asarray(np.maximum(item, _found(self.users, self.first, users, never)) + 1)
+
+    def reached(self, kept: int) -> int:
+        """How many users are within two hops of the first K items: they interacted with one of them."""
+        return int((self.first < kept).sum())
 
 
-def reach(
-    edges: Iterable[Edges],
-    target: Int[np.ndarray, "T"],
-    keep: Callable[[Int[np.ndarray, "I"], int], int],
-    *,
-    parts: int = 1,
-) -> Reached:
+def reach(edges: Iterable[Edges], target: Int[np.ndarray, "T"], *, parts: int = 1) -> Reached:
     """Items and users that interactions connect with the target's items.
 
     Formula:
@@ -47,12 +58,11 @@ def reach(
 
     The sums are two products of the graph with a vector, so that a graph costs its edges and no pair of items is
     ever formed. Edges are split into `parts` by user, on disk where there are several: memory holds one part,
-    and one number for each user reached and each item.
+    and two numbers for each user and each item.
 
     Args:
         edges: blocks of interactions; a pair may come often and counts once.
         target: keys of the target's items, whether anybody interacted with them or not.
-        keep: given the items by falling score and how many of them are the target's, how many to keep.
         parts: of the edges.
 
     Source: Hou et al. 2024 (ECAT), graph-guided selection; the formula is this project's reconstruction.
@@ -62,9 +72,9 @@ def reach(
 
     Example:
         >>> users, items = np.array([1, 1, 2, 2, 3]), np.array([7, 8, 8, 9, 9])
-        >>> found = reach([(users, items)], np.array([7]), lambda items, own: 2)
-        >>> found.items.tolist(), found.kept, found.users.tolist()
-        ([7, 8, 9], 2, [1, 2])
+        >>> found = reach([(users, items)], np.array([7]))
+        >>> found.items.tolist(), found.own, found.users[found.first < 2].tolist()
+        ([7, 8, 9], 1, [1, 2])
     """
     if parts < 1:
         raise ConfigError(f"parts = {parts}: a graph is read in at least 1 part.")
@@ -74,12 +84,11 @@ def reach(
         mine = np.isin(items, target)
         score = _scores(parted.read(), items, degree, mine)
         order = np.lexsort((items, -score, ~mine))
-        own = int(mine.sum())
-        kept = max(own, min(keep(items[order], own), len(items)))
-        chosen = np.zeros(len(items), bool)
-        chosen[order[:kept]] = True
-        users = [np.zeros(0, np.int64), *(_users(pairs, items, chosen) for pairs in parted.read())]
-    return Reached(items[order], score[order], own, kept, np.sort(np.concatenate(users)))
+        place = np.argsort(order)
+        found = [(np.zeros(0, np.int64), np.zeros(0, np.int64)), *(_first(one, items, place) for one in parted.read())]
+    users, first = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    rising = np.argsort(users)
+    return Reached(items[order], score[order], int(mine.sum()), users[rising], first[rising], place)
 
 
 def tally(blocks: Iterable[Int[np.ndarray, "E"]]) -> tuple[Int[np.ndarray, "I"], Int[np.ndarray, "I"]]:
@@ -120,9 +129,19 @@ def _scores(parts: Iterator[Edges], items: np.ndarray, degree: np.ndarray, mine:
     return np.asarray(score * scale)
 
 
-def _users(pairs: Edges, items: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+def _first(pairs: Edges, items: np.ndarray, place: np.ndarray) -> Edges:
+    """The users of a part, and the first place of an item that each interacted with."""
     users, touched = pairs
-    return np.unique(users[chosen[np.searchsorted(items, touched)]])
+    new = np.flatnonzero(np.append(True, users[1:] != users[:-1]))
+    return users[new], np.minimum.reduceat(place[np.searchsorted(items, touched)], new)
+
+
+def _found(keys: np.ndarray, values: np.ndarray, asked: np.ndarray, missing: int) -> np.ndarray:
+    """The value of each key that was asked for, by rising keys."""
+    if not len(keys):
+        return np.full(len(asked), missing)
+    at = np.searchsorted(keys, asked).clip(max=len(keys) - 1)
+    return np.where(keys[at] == asked, values[at], missing)
 
 
 class _Parted:

@@ -7,13 +7,14 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from polyrec.batch import NO_USER, Batch, Output
+from polyrec.batch import Batch, Output
 from polyrec.objectives import Objective
 from polyrec.objectives.start import shift
 from polyrec.schema import ALL
 from polyrec.shapes import Float, Int, Tensor
+from polyrec.transfer.asked import asked
+from polyrec.transfer.people import people
 
-BLOCK = 8_192
 STEPS = 50
 RIDGE = 1e-3  # on the slope
 
@@ -62,11 +63,8 @@ def gap(difference: Float[np.ndarray, "B"], users: Int[np.ndarray, "B"]) -> tupl
     count = len(difference)
     if not count:
         return 0.0, 0.0
-    alone = users == NO_USER
-    keys = np.where(alone, np.arange(count), users)
-    _, place = np.unique(np.stack([alone, keys]), axis=1, return_inverse=True)
     mean = float(difference.mean())
-    sums = np.bincount(place.ravel(), weights=difference - mean)
+    sums = np.bincount(people(users), weights=difference - mean)
     clusters = len(sums)
     return mean, float(np.sqrt((sums**2).sum() * clusters / max(clusters - 1, 1)) / count)
 
@@ -86,15 +84,12 @@ def _losses(
     model: Callable[[Batch], Output], objective: Objective, rows: Batch, scenario: int
 ) -> Float[np.ndarray, "B"]:
     moved = replace(rows, scenario=torch.full_like(rows.scenario, scenario))
-    parts = [
-        objective.predict(model(moved.select(torch.arange(at, min(at + BLOCK, len(rows))))))
-        for at in range(0, len(rows), BLOCK)
-    ]
+    parts = [objective.predict(output) for output, _ in asked(model, moved)]
     total = torch.zeros(len(rows), dtype=torch.float64)
     for target in rows.layout.targets:
         label, inside = rows.target(target)
         if target.space == ALL and inside.any():
-            logit = torch.cat([part[target] for part in parts])[inside].double()
+            logit = torch.cat([part[target] for part in parts]).cpu()[inside].double()
             answer = label[inside].double()
             logit = _calibrated(logit, answer)
             total[inside] += functional.binary_cross_entropy_with_logits(logit, answer, reduction="none")

@@ -9,8 +9,9 @@ from polyrec.config import BalancerName
 from polyrec.errors import ConfigError
 from polyrec.objectives import balance
 from polyrec.objectives.balance.balancer import Balancer, register
+from polyrec.objectives.balance.beside import Beside
 from polyrec.objectives.balance.fixed import FixedConfig
-from polyrec.objectives.balance.shared import last_shared
+from polyrec.objectives.balance.shared import _nearest, last_shared
 from polyrec.testing import example_layout, random_batch
 
 
@@ -151,3 +152,28 @@ def test_a_name_that_is_taken_is_refused():
         @register("fixed", FixedConfig)
         class Other(Balancer):
             pass
+
+
+@pytest.mark.parametrize("name", balance.names())
+def test_terms_beside_the_balanced_ones_are_added_with_the_weight_that_they_bring(net, name):
+    x, extra = torch.randn(8, 3), torch.randn(4)
+    balance.build(name, ("a", "b")).backward(net.terms(x), list(net.parameters()), step=0)
+    before = gradients(net)
+    net.zero_grad()
+    found = Beside(balance.build(name, ("a", "b")), ("a", "b", "distill"))
+    terms = {**net.terms(x), "distill": (net.bottom.bias * extra).sum()}
+    found.backward(terms, list(net.parameters()), step=0, extra=5.0 * net.a.bias.sum())
+    found.after(lambda: {**net.terms(x), "distill": torch.tensor(0.0)})
+    assert tuple(found.weights) == ("a", "b", "distill")
+    assert found.weights["distill"] == 1.0
+    for parameter, one in gradients(net).items():
+        more = {"bottom.bias": extra, "a.bias": 5.0}.get(parameter, 0.0)
+        torch.testing.assert_close(one, before[parameter] + more)
+
+
+def test_a_matrix_that_only_other_processes_reach_is_left_for_a_later_batch(net):
+    x, parameters = torch.randn(8, 3), list(net.parameters())
+    seen = [[torch.ones_like(one) for one in parameters] for _ in range(2)]  # summed over all processes
+    none = {"a": torch.zeros((), requires_grad=True) * 1.0, "b": torch.zeros((), requires_grad=True) * 1.0}
+    assert _nearest(none, parameters, seen) is None
+    assert _nearest(net.terms(x), [net.bottom.weight], [one[:1] for one in seen]) == 0

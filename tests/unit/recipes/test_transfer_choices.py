@@ -13,9 +13,9 @@ import torch
 from polyrec.data.files import Source
 from polyrec.data.where import Between, Both, Named, Not, Share, from_dict, to_dict
 from polyrec.errors import ConfigError
+from polyrec.recipes.beside import drawn
 from polyrec.recipes.endings import Ending, kept, verdict
 from polyrec.recipes.taught import _refuse_later
-from polyrec.recipes.transferring import _drawn
 from polyrec.recipes.tuning import tune
 from polyrec.recipes.window import last_periods, length
 from polyrec.transfer.relation import gap
@@ -145,7 +145,7 @@ def test_what_trains_beside_a_model_begins_alike_whatever_was_drawn_before():
     for seed in (1, 2):
         torch.manual_seed(seed)
         expected = torch.random.get_rng_state()
-        with _drawn(assembly):
+        with drawn(assembly):
             found.append(torch.rand(4))
         assert torch.equal(torch.random.get_rng_state(), expected)
     assert torch.equal(*found)

@@ -34,7 +34,7 @@ def test_scores_are_those_of_the_definition(graph, parts):
     users, items = graph
     target = np.array([1, 7, 999])  # the last one nobody interacted with
     blocks = [(users[at : at + 100], items[at : at + 100]) for at in range(0, 900, 100)]
-    found = reach(blocks, target, lambda ranked, own: own + 5, parts=parts)
+    found = reach(blocks, target, parts=parts)
     scores, of_user = by_definition(users, items, set(target.tolist()))
     for item, score in zip(found.items.tolist(), found.scores.tolist(), strict=True):
         assert score == pytest.approx(scores.get(item, 0.0), abs=1e-12)
@@ -42,22 +42,30 @@ def test_scores_are_those_of_the_definition(graph, parts):
     assert set(found.items[:3].tolist()) == {1, 7, 999}
     others = found.scores[3:]
     assert (np.diff(others) <= 0).all()
-    kept = set(found.items[:8].tolist())
-    assert found.users.tolist() == sorted(user for user, touched in of_user.items() if touched & kept)
+    assert found.users.tolist() == sorted(of_user)
+    for kept in (1, 3, 8, len(found.items)):
+        near = set(found.items[:kept].tolist())
+        reached = {user for user, touched in of_user.items() if touched & near}
+        assert set(found.users[found.first < kept].tolist()) == reached
+        assert found.reached(kept) == len(reached)
+        asked = np.append(users, [-99, users[0]]), np.append(items, [items[0], -1])  # nobody's, nothing
+        passes = [user in reached and item in near for user, item in zip(*map(np.ndarray.tolist, asked), strict=True)]
+        assert (found.need(*asked) <= kept).tolist() == passes
+    assert found.need(np.array([-99]), items[:1]).tolist() == [len(found.items) + 1]
 
 
 def test_rows_need_a_kept_item_and_a_reached_user():
     users, items = np.array([1, 1, 2, 3]), np.array([7, 8, 8, 9])
-    found = reach([(users, items)], np.array([7]), lambda ranked, own: own)
-    assert found.users.tolist() == [1]
-    assert found.holds(np.array([1, 1, 2]), np.array([7, 8, 7])).tolist() == [True, False, False]
+    found = reach([(users, items)], np.array([7]))
+    assert (found.need(np.array([1, 1, 2]), np.array([7, 8, 7])) <= found.own).tolist() == [True, False, False]
 
 
 def test_no_interaction_at_all_leaves_the_targets_items():
-    found = reach([], np.array([4, 4, 2]), lambda ranked, own: 10)
-    assert (found.items.tolist(), found.kept, found.users.tolist()) == ([2, 4], 2, [])
+    found = reach([], np.array([4, 4, 2]))
+    assert (found.items.tolist(), found.own, found.users.tolist()) == ([2, 4], 2, [])
+    assert found.need(np.array([1]), np.array([4])).tolist() == [3]
 
 
 def test_no_part_is_refused():
     with pytest.raises(ConfigError, match="parts = 0"):
-        reach([], np.array([1]), lambda ranked, own: 1, parts=0)
+        reach([], np.array([1]), parts=0)

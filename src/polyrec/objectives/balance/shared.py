@@ -98,7 +98,7 @@ def last_shared(terms: Terms, parameters: Sequence[nn.Parameter]) -> int | None:
     return world().from_first(lambda: _nearest(terms, parameters, by_term))
 
 
-def _nearest(terms: Terms, parameters: Sequence[nn.Parameter], by_term: Gradients) -> int:
+def _nearest(terms: Terms, parameters: Sequence[nn.Parameter], by_term: Gradients) -> int | None:
     away = [depths(term) for term in terms.values()]
     best: tuple[int, int, int] | None = None
     for place, parameter in enumerate(parameters):
@@ -107,7 +107,9 @@ def _nearest(terms: Terms, parameters: Sequence[nn.Parameter], by_term: Gradient
             continue
         count = _sharing(given)
         if count >= 2:
-            depth = max(found[id(parameter)] for found in away if id(parameter) in found)
+            depth = max((found[id(parameter)] for found in away if id(parameter) in found), default=None)
+            if depth is None:  # other processes' rows reach it, and none of this one's
+                return None
             candidate = (-count, depth, place)
             best = candidate if best is None else min(best, candidate)
     if best is None:
