@@ -9,6 +9,7 @@ import torch
 from polyrec.config import RunConfig
 from polyrec.data.encode import Encoder
 from polyrec.distributed.join import joined
+from polyrec.nn.sharded import sharded, whole_state
 from polyrec.recipes import fit as fitting
 from polyrec.training.events import read
 from polyrec.training.losses import Losses
@@ -34,8 +35,9 @@ def begun(self, *arguments):
 
 
 def keep(folder, rows, assembly, *_):
-    FOUND["weights"] = {name: float(one.double().sum()) for name, one in assembly.model.state_dict().items()}
-    FOUND["bytes"] = sum(one.bytes for one in REDUCES)
+    whole = whole_state(assembly.model)
+    FOUND["weights"] = {name: float(one.double().sum()) for name, one in whole.items()}
+    FOUND["bytes"], FOUND["sharded"] = sum(one.bytes for one in REDUCES), sorted(sharded(assembly.model))
     if folder.events.exists():
         FOUND["scores"] = [line["score"] for line in read(folder.events) if line["kind"] == "evaluation"]
 

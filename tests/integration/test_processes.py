@@ -33,6 +33,8 @@ SEEDS = (
     *(pytest.param(one, marks=pytest.mark.long) for one in ("sass", "star", "dann")),
 )
 
+SHARDED = ("aem2tl", "autoifs", "sass", "ecat", "widedeep", "single")
+
 
 @pytest.fixture(scope="module")
 def logged(tmp_path_factory):
@@ -70,6 +72,16 @@ def same(one, other):
 def test_two_processes_learn_what_one_learns(logged):
     more = 'balancer = "uncertainty"\nmask_ids = 0.1\nclip = 1.0'
     same(curve(logged, "fast", "mmoe", 1, more), curve(logged, "fast", "mmoe", 2, more))
+
+
+@pytest.mark.parametrize("recipe", ["mmoe", *(pytest.param(one, marks=pytest.mark.long) for one in SHARDED)])
+def test_sharded_tables_learn_what_whole_ones_learn(logged, recipe):
+    more = '[transfer]\ntarget = "s1"' if recipe == "ecat" else ""
+    one = curve(logged, f"{recipe}-whole", recipe, 1, more)
+    two = curve(logged, f"{recipe}-sharded", recipe, 2, f"shard_rows = 1\n{more}")
+    same(one, two)
+    assert two["sharded"]
+    assert not one["sharded"]
 
 
 @pytest.mark.slow

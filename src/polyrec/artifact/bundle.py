@@ -22,6 +22,7 @@ from polyrec.batch import Batch
 from polyrec.data.encode import Encoder
 from polyrec.data.vocabulary import Vocabulary
 from polyrec.errors import BundleError
+from polyrec.nn.sharded import parameter_count, whole_state
 from polyrec.objectives import Objective
 from polyrec.schema import Schema, Target
 from polyrec.shapes import Float, Tensor
@@ -94,13 +95,13 @@ class Bundle:
 
 def describe(recipe: str, model: Part, objective: Part, schema: Schema, network: nn.Module) -> Manifest:
     """A manifest without files, trained_on and metrics, which `save` and the caller add."""
-    count = sum(parameter.numel() for parameter in network.parameters())
     versions = {"python": platform.python_version(), "torch": torch.__version__, "numpy": version("numpy")}
-    return Manifest(FORMAT, version("polyrec"), recipe, model, objective, schema.fingerprint, count, versions=versions)
+    size, mine = parameter_count(network), version("polyrec")
+    return Manifest(FORMAT, mine, recipe, model, objective, schema.fingerprint, size, versions=versions)
 
 
 def _tensors(module: nn.Module) -> dict[str, Tensor]:
-    return {name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}
+    return {name: tensor.detach().cpu().contiguous() for name, tensor in whole_state(module).items()}
 
 
 def _restore(module: nn.Module, path: Path) -> None:
