@@ -9,7 +9,7 @@ import torch
 from polyrec.config import RunConfig
 from polyrec.data.encode import Encoder
 from polyrec.distributed.join import joined
-from polyrec.nn.sharded import sharded, whole_state
+from polyrec.nn.sharded import sharded
 from polyrec.recipes import fit as fitting
 from polyrec.training.events import read
 from polyrec.training.losses import Losses
@@ -35,9 +35,10 @@ def begun(self, *arguments):
 
 
 def keep(folder, rows, assembly, *_):
-    whole = whole_state(assembly.model)
+    tables = {name: torch.cat(list(one.blocks())) for name, one in sharded(assembly.model).items()}
+    whole = {**assembly.model.state_dict(), **tables}
     FOUND["weights"] = {name: float(one.double().sum()) for name, one in whole.items()}
-    FOUND["bytes"], FOUND["sharded"] = sum(one.bytes for one in REDUCES), sorted(sharded(assembly.model))
+    FOUND["bytes"], FOUND["sharded"] = sum(one.bytes for one in REDUCES), sorted(tables)
     if folder.events.exists():
         FOUND["scores"] = [line["score"] for line in read(folder.events) if line["kind"] == "evaluation"]
 

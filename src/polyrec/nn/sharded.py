@@ -69,13 +69,12 @@ class ShardedTable(Table):
         places, coming = self.here.exchange((keys % self.each).to(self._kind), counts)
         return _sparse(places, self.here.exchange(sums, counts, coming)[0], self.weight.shape)
 
-    @torch.no_grad()
-    def whole(self) -> Float[Tensor, "R D"]:
-        """All rows, at the process that asks: for the first one alone, or for all alike."""
-        found = self.weight.new_empty(self.rows, self.dim, device="cpu")
+    def blocks(self) -> Iterator[Float[Tensor, "K D"]]:
+        """All rows of the whole table in order, some at a time: for the first process alone, or for all alike."""
         for start, stop in _blocks(self.rows):
-            found[start:stop] = self(torch.arange(start, stop, device=self.weight.device))
-        return found
+            with torch.no_grad():
+                block = self(torch.arange(start, stop, device=self.weight.device))
+            yield block
 
     def _read(self, ids: Int[Tensor, "*any"]) -> tuple[Float[Tensor, "K D"], Int[Tensor, "*any"]]:
         """Each row that is read once, and for each id the place of its row among them."""
@@ -147,12 +146,8 @@ def parameter_count(module: nn.Module) -> int:
     return away + sum(one.numel() for one in module.parameters())
 
 
-def whole_state(module: nn.Module) -> dict[str, Tensor]:
-    """A module's state with whole tables, at the process that asks: see `ShardedTable.whole`."""
-    return {**module.state_dict(), **{name: one.whole() for name, one in sharded(module).items()}}
-
-
 _LEAST: list[int | None] = [None]
+_PLANNED: list[bool] = [False]
 
 
 @contextmanager
@@ -165,8 +160,21 @@ def sharding(rows: int | None) -> Iterator[None]:
         _LEAST.pop()
 
 
+@contextmanager
+def planned() -> Iterator[None]:
+    """While it lasts, tables are built without memory: their sizes alone are asked for."""
+    _PLANNED.append(True)
+    try:
+        yield
+    finally:
+        _PLANNED.pop()
+
+
 def table(rows: int, dim: int, *, zero: Sequence[int] = (0,), sparse: bool = True) -> Table:
     """A table, sharded where the processes and `sharding` say so."""
+    if _PLANNED[-1]:
+        with torch.device("meta"):
+            return Table(rows, dim, zero=zero, sparse=sparse)
     here, least = world(), _LEAST[-1]
     if sparse and least is not None and rows >= least and here.shares:
         return ShardedTable(rows, dim, zero=zero, here=here)
