@@ -126,7 +126,7 @@ def _gathered(files: Sequence[Path], name: str, first: int, every: int) -> Tenso
     with ExitStack() as stack:
         opened = [stack.enter_context(_opened(one)) for one in files]
         rows = sum(one.get_slice(name).get_shape()[0] for one in opened)
-        wanted = torch.arange(first, rows, every)
+        wanted = torch.arange(first, max(rows, first), every)
         for place, file in enumerate(opened):
             here = wanted % count == place
             if not here.any():
