@@ -106,6 +106,11 @@ class TrainingConfig:
     checkpoint_minutes: Positive = 5.0
     checkpoint_steps: Annotated[int, Ge(1)] | None = None  # beside the minutes: every so many steps
     mask_ids: Annotated[float, Ge(0), Lt(1)] = 0.0  # share of ids shown as out of vocabulary in training
+    shard_rows: Annotated[int, Ge(1)] | None = None  # of several processes, each holds its part of tables of so many
+
+    def __post_init__(self) -> None:
+        if self.shard_rows is not None and self.tables == "dense":
+            _refuse(["shard_rows is for tables = 'sparse': Adam keeps every row. Leave one of the two out."])
 
 
 @dataclass(frozen=True, slots=True)

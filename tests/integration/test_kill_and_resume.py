@@ -16,7 +16,7 @@ from polyrec import objectives
 from polyrec.batch import Batch, Field, Layout, Output
 from polyrec.config import TrainingConfig
 from polyrec.data.loader import Position
-from polyrec.nn.embedding import Table
+from polyrec.nn.table import Table
 from polyrec.schema import Task
 from polyrec.training import Evaluation, Stage, checkpoint, train
 from polyrec.training.events import read

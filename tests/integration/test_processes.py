@@ -10,7 +10,10 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
+from polyrec.artifact import Bundle
 from polyrec.data.simulate import simulate
 from polyrec.training.events import read
 
@@ -30,6 +33,8 @@ SEEDS = (
     "ecat",
     *(pytest.param(one, marks=pytest.mark.long) for one in ("autoifs", "mmoe", "sass", "star", "dann")),
 )
+
+SHARDED = ("aem2tl", "autoifs", "sass", "ecat", "widedeep", "single")
 
 
 @pytest.fixture(scope="module")
@@ -65,9 +70,34 @@ def same(one, other):
     assert other["scores"] == pytest.approx(one["scores"], rel=1e-6)
 
 
-def test_two_processes_learn_what_one_learns(logged):
-    more = 'balancer = "uncertainty"\nmask_ids = 0.1\nclip = 1.0'
-    same(curve(logged, "fast", "mmoe", 1, more), curve(logged, "fast", "mmoe", 2, more))
+MORE = 'balancer = "uncertainty"\nmask_ids = 0.1\nclip = 1.0'
+
+
+@pytest.fixture(scope="module")
+def alone(logged):
+    return curve(logged, "fast", "mmoe", 1, MORE)
+
+
+def test_two_processes_learn_what_one_learns(logged, alone):
+    same(alone, curve(logged, "fast", "mmoe", 2, MORE))
+
+
+def test_two_processes_learn_the_same_with_a_part_of_the_rows_each_and_send_little_more_than_they_must(logged, alone):
+    found = curve(logged, "sharded", "mmoe", 2, f"{MORE}\nshard_rows = 100")
+    same(alone, found)
+    assert found["sharded"] == ["inputs.embedding.tables.16.weight"]
+    assert not found["bytes"]
+    assert found["least"] < found["sent"] < 1.3 * found["least"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("recipe", [pytest.param(one, marks=pytest.mark.long) for one in SHARDED])
+def test_recipes_learn_the_same_with_sharded_tables(logged, recipe):
+    more = '[transfer]\ntarget = "s1"' if recipe == "ecat" else ""
+    one = curve(logged, f"{recipe}-whole", recipe, 1, more)
+    two = curve(logged, f"{recipe}-sharded", recipe, 2, f"shard_rows = 1\n{more}")
+    same(one, two)
+    assert two["sharded"]
 
 
 @pytest.mark.slow
@@ -156,6 +186,41 @@ def test_a_killed_process_ends_the_others_and_the_run_resumes_in_another_number_
     near(cells(tmp_path / "whole"), cells(out))
     steps = [line["step"] for line in read(out / "events.jsonl") if line["kind"] == "evaluation"]
     assert steps == sorted(set(steps))
+
+
+@pytest.mark.slow
+@pytest.mark.long
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds the processes in /proc")
+def test_sharded_tables_resume_in_another_number_of_processes_and_leave_the_bundle_of_whole_ones(log, tmp_path):
+    sharded = ("--set", "training.shard_rows=1", "--set", "training.average=16")
+    whole = fit(log, tmp_path / "whole", 1, "--set", "training.average=16")
+    assert whole.communicate(timeout=200)[0]
+    out, shards = tmp_path / "sharded", tmp_path / "sharded" / "checkpoints" / "process-1"
+    first = fit(log, out, 2, *sharded)
+    wait_for(shards)
+    while first.poll() is None and not any(shards.glob("train.[3-9]*")):
+        time.sleep(0.05)
+    assert first.poll() is None, first.communicate()[1]
+    os.kill(workers(first.pid)[1], signal.SIGKILL)
+    assert first.communicate(timeout=90)[1].count("was ended by SIGKILL") == 1
+    for count in (3, 1):
+        rest = fit(log, out, count, "--resume", *sharded)
+        if count == 3:
+            while rest.poll() is None and not any((out / "checkpoints" / "process-2").glob("train.[6-9]*")):
+                time.sleep(0.05)
+            os.kill(workers(rest.pid)[2], signal.SIGKILL)
+            assert rest.communicate(timeout=90)[1].count("was ended by SIGKILL") == 1
+        else:
+            assert rest.communicate(timeout=200)[0]
+            assert rest.returncode == 0
+    near(cells(tmp_path / "whole"), cells(out))
+    assert not any(out.glob("checkpoints/process-*/*"))  # one process alone has no need of them
+    one, other = (load_file(folder / "bundle" / "model.safetensors") for folder in (tmp_path / "whole", out))
+    assert one.keys() == other.keys()
+    for name in one:
+        torch.testing.assert_close(one[name], other[name], rtol=1e-3, atol=1e-4)
+    for folder in (tmp_path / "whole", out):
+        assert Bundle.load(folder / "bundle").manifest.parameters == sum(value.numel() for value in one.values())
 
 
 def test_a_mistake_is_told_once(log, tmp_path):

@@ -10,10 +10,11 @@ from pathlib import Path
 import pyarrow as pa
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import nn
 
 from polyrec import models, objectives
+from polyrec.artifact import weights
 from polyrec.artifact.golden import replay
 from polyrec.artifact.golden import write as write_golden
 from polyrec.artifact.manifest import FORMAT, REPORT, Manifest, Part
@@ -22,6 +23,7 @@ from polyrec.batch import Batch
 from polyrec.data.encode import Encoder
 from polyrec.data.vocabulary import Vocabulary
 from polyrec.errors import BundleError
+from polyrec.nn.sharded import parameter_count
 from polyrec.objectives import Objective
 from polyrec.schema import Schema, Target
 from polyrec.shapes import Float, Tensor
@@ -62,9 +64,9 @@ class Bundle:
         with whole_folder(folder) as target:
             (target / "schema.json").write_text(json.dumps(self.schema.to_dict(), indent=1), encoding="utf-8")
             self.encoder.vocabulary.save(target / "vocabulary")
-            save_file(_tensors(self.model), target / "model.safetensors")
+            weights.save(self.model, target / "model.safetensors")
             if self.objective.state_dict():
-                save_file(_tensors(self.objective), target / "objective.safetensors")
+                weights.save(self.objective, target / "objective.safetensors")
             write_golden(target, golden, self.encoder, self.probabilities)
             if report is not None:
                 (target / REPORT).write_text(report, encoding="utf-8")
@@ -94,13 +96,9 @@ class Bundle:
 
 def describe(recipe: str, model: Part, objective: Part, schema: Schema, network: nn.Module) -> Manifest:
     """A manifest without files, trained_on and metrics, which `save` and the caller add."""
-    count = sum(parameter.numel() for parameter in network.parameters())
     versions = {"python": platform.python_version(), "torch": torch.__version__, "numpy": version("numpy")}
-    return Manifest(FORMAT, version("polyrec"), recipe, model, objective, schema.fingerprint, count, versions=versions)
-
-
-def _tensors(module: nn.Module) -> dict[str, Tensor]:
-    return {name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}
+    size, mine = parameter_count(network), version("polyrec")
+    return Manifest(FORMAT, mine, recipe, model, objective, schema.fingerprint, size, versions=versions)
 
 
 def _restore(module: nn.Module, path: Path) -> None:

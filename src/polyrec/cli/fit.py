@@ -2,9 +2,14 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from polyrec.errors import ConfigError
+
+if TYPE_CHECKING:
+    from polyrec.config import RunConfig
 
 HELP = """Train a recipe; the folder gets run.toml, events.jsonl, report.json, report.html and a bundle.
 
@@ -21,26 +26,31 @@ def run(
     seed: Annotated[int | None, typer.Option("--seed", help="Of weights and shuffling.")] = None,
     only_validate: Annotated[bool, typer.Option("--only-validate", help="Score no test row; for searches.")] = False,
     processes: Annotated[int, typer.Option("--processes", help="Processes on this machine that share the work.")] = 1,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what a process would hold; train nothing.")] = False,
+    memory: Annotated[
+        float | None, typer.Option("--memory", help="GB of a process: --dry-run says which tables to split.")
+    ] = None,
 ) -> None:
     """Train, judge, and keep the model."""
     from polyrec.distributed.join import joined
     from polyrec.distributed.join import processes as started
 
+    if dry_run:
+        _plan(_config(file, settings, device, seed), processes, memory)
+        return
+    if memory is not None:
+        raise ConfigError("--memory is for --dry-run, which prints the shard_rows to set. Add --dry-run.")
     if processes != 1 and started() == 1:
         from polyrec.distributed.launch import launch
 
         raise typer.Exit(launch(sys.argv[1:], processes))
     from polyrec.cli.files import log, show
     from polyrec.cli.progress import bars
-    from polyrec.config import RunConfig, read_setting
     from polyrec.evaluation.report import Report
     from polyrec.recipes.assemble import device_of
     from polyrec.recipes.fit import fit
 
-    given = dict(read_setting(one) for one in settings or [])
-    given |= {"training.device": device} if device is not None else {}
-    given |= {"training.seed": seed} if seed is not None else {}
-    config = RunConfig.load(file, given)
+    config = _config(file, settings, device, seed)
     folder = out or Path("runs") / config.recipe
     with joined(device_of(config)) as world, bars() as progress:
         said, shown = (log, progress) if world.leads else (None, None)
@@ -52,3 +62,28 @@ def run(
         return
     show(Report.load(finished.report).table())
     log(f"report: {finished.page}\nbundle: {finished.bundle}")
+
+
+def _config(file: Path, settings: list[str] | None, device: str | None, seed: int | None) -> "RunConfig":
+    from polyrec.config import RunConfig, read_setting
+
+    given = dict(read_setting(one) for one in settings or [])
+    given |= {"training.device": device} if device is not None else {}
+    given |= {"training.seed": seed} if seed is not None else {}
+    return RunConfig.load(file, given)
+
+
+def _plan(config: "RunConfig", processes: int, memory: float | None) -> None:
+    """What lies where; with a budget, which tables have to be split."""
+    from polyrec.cli.files import show
+    from polyrec.cli.progress import bars
+    from polyrec.recipes.sizing import GB, sizing
+
+    if processes < 1:
+        raise ConfigError(f"--processes {processes} must be at least 1.")
+    with bars() as progress:
+        found = sizing(config, processes, progress=progress)
+    found = found if memory is None else found.within(memory * GB)
+    show("\n".join(found.lines()))
+    if memory is not None and found.least is not None:
+        show(f"set [training] shard_rows = {found.least}")

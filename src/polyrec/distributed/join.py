@@ -9,7 +9,8 @@ from threading import Thread
 import torch
 import torch.distributed as dist
 
-from polyrec.distributed.world import ALONE, Joined, World, within
+from polyrec.distributed.joined import Joined
+from polyrec.distributed.world import ALONE, World, within
 from polyrec.errors import ConfigError
 
 TIMEOUT = "POLYREC_TIMEOUT"  # seconds that a process waits for the others in one operation

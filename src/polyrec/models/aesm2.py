@@ -30,11 +30,11 @@ from polyrec.errors import ConfigError
 from polyrec.models.heads import by_head, checked
 from polyrec.models.inputs import Count, Hidden, InputOptions, Inputs, Rate, Widths
 from polyrec.models.registry import register
-from polyrec.nn.embedding import INIT_STD
 from polyrec.nn.experts import Experts
 from polyrec.nn.gates import mix
 from polyrec.nn.route import Route, Whole
 from polyrec.nn.selection import ExpertSelection, Selected
+from polyrec.nn.table import INIT_STD
 from polyrec.nn.tower import Towers
 from polyrec.shapes import Float, Int, Tensor
 

@@ -8,7 +8,7 @@ from torch import nn
 
 from polyrec.batch import Batch, Field, Layout
 from polyrec.models.inputs import InputOptions, Inputs
-from polyrec.nn.embedding import INIT_STD
+from polyrec.nn.table import INIT_STD
 from polyrec.shapes import Float, Tensor
 
 

@@ -12,8 +12,9 @@ from torch.nn import functional
 from polyrec.batch import Batch, Field, Layout
 from polyrec.declare import STRICT
 from polyrec.errors import ConfigError, unknown
-from polyrec.nn.embedding import INIT_STD, FusedEmbedding
+from polyrec.nn.embedding import FusedEmbedding
 from polyrec.nn.numeric import PiecewiseLinear
+from polyrec.nn.table import INIT_STD
 from polyrec.schema import Side
 from polyrec.shapes import Float, Int, Tensor
 

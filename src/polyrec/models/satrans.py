@@ -23,8 +23,8 @@ from polyrec.models.heads import by_head, checked
 from polyrec.models.inputs import Count, InputOptions, Inputs, Rate, Widths, by_scenario
 from polyrec.models.registry import register
 from polyrec.nn.attention import AdaptiveAttention
-from polyrec.nn.embedding import INIT_STD
 from polyrec.nn.route import Whole
+from polyrec.nn.table import INIT_STD
 from polyrec.nn.tower import Towers
 
 

@@ -25,9 +25,9 @@ from polyrec.models.fields import Linear
 from polyrec.models.heads import by_head, checked
 from polyrec.models.inputs import Count, InputOptions, Inputs, Rate, Widths
 from polyrec.models.registry import register
-from polyrec.nn.embedding import Table
 from polyrec.nn.mlp import MLP
 from polyrec.nn.route import Whole
+from polyrec.nn.sharded import table
 from polyrec.nn.tower import Towers
 from polyrec.shapes import Float, Int, Tensor
 
@@ -94,7 +94,7 @@ class _Crosses(nn.Module):
         self.names = ["*".join(cross) for cross in crosses]
         starts = torch.tensor([0, *self.rows[:-1]]).cumsum(0)
         self.register_buffer("starts", starts, persistent=False)
-        self.table = Table(sum(self.rows), heads, sparse=config.tables == "sparse", zero=())
+        self.table = table(sum(self.rows), heads, sparse=config.tables == "sparse", zero=())
 
     def forward(self, batch: Batch) -> Float[Tensor, "T B"]:
         places, told = [], []

@@ -4,47 +4,12 @@ from collections.abc import Mapping, Sequence
 
 import torch
 from torch import nn
-from torch.nn import functional
 
+from polyrec.nn.sharded import table
+from polyrec.nn.table import Table
 from polyrec.shapes import Float, Int, Tensor
 
-INIT_STD = 0.02  # of a fresh row; wide enough to tell ids apart, small enough that the first logits stay near 0
 _INT32_ROWS = 2**31 - 1
-
-
-class Table(nn.Module):
-    """A matrix with one row of `dim` numbers an id.
-
-    `row = weight[id]`. Rows start at normal(0, 0.02); those named in `zero` (out of vocabulary) at 0.
-    With `sparse`, the gradient is sparse: a step costs what the batch touches, not what the table holds.
-
-    Example:
-        >>> table = Table(5, 3)
-        >>> table(torch.tensor([[0, 4]])).shape, bool((table.weight[0] == 0).all())
-        (torch.Size([1, 2, 3]), True)
-    """
-
-    def __init__(self, rows: int, dim: int, *, zero: Sequence[int] = (0,), sparse: bool = True) -> None:
-        super().__init__()
-        self.sparse = sparse
-        weight = torch.empty(rows, dim)
-        nn.init.normal_(weight, std=INIT_STD)
-        weight[[row for row in zero if row < rows]] = 0.0
-        self.weight = nn.Parameter(weight)
-
-    def forward(self, ids: Int[Tensor, "*any"]) -> Float[Tensor, "*any D"]:
-        """The rows of these ids."""
-        return functional.embedding(ids, self.weight, sparse=self.sparse)
-
-    def mean(self, values: Int[Tensor, "V"], offsets: Int[Tensor, "B1"]) -> Float[Tensor, "B D"]:
-        """The mean of each sequence's rows; 0 for an empty sequence."""
-        return functional.embedding_bag(
-            values, self.weight, offsets, mode="mean", sparse=self.sparse, include_last_offset=True
-        )
-
-    def extra_repr(self) -> str:
-        """Sizes, for `print(model)`."""
-        return f"{self.weight.shape[0]}, {self.weight.shape[1]}, sparse={self.sparse}"
 
 
 class FusedEmbedding(nn.Module):
@@ -85,7 +50,7 @@ class FusedEmbedding(nn.Module):
         for dim, rows in self.rows.items():
             firsts = {start for start, width in zip(self.starts, self.dims, strict=True) if width == dim}
             zero = [copy * rows + first for copy in range(copies) for first in sorted(firsts)]
-            self.tables[str(dim)] = Table(rows * copies, dim, zero=zero, sparse=sparse)
+            self.tables[str(dim)] = table(rows * copies, dim, zero=zero, sparse=sparse)
         wide = max(self.rows.values(), default=0) * copies > _INT32_ROWS
         self.kind = torch.int64 if wide else torch.int32
 

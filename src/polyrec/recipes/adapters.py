@@ -19,6 +19,7 @@ from polyrec.errors import ConfigError, unknown
 from polyrec.models.autoifs import AutoIFS
 from polyrec.nn.flows import FLOWS
 from polyrec.nn.lora import LoRA
+from polyrec.nn.sharded import parameter_count
 from polyrec.shapes import Float, Tensor
 
 FirstRow = Callable[[str, Float[Tensor, "S *any"], Float[Tensor, "*any"]], Float[Tensor, "*any"]]
@@ -201,12 +202,11 @@ def _rebuilt(
         one = before[name] if name in before else new[:0]  # nobody had a unit of their own
         weights[name] = one if one.shape == new.shape else rows(name, one, new)
     model.load_state_dict(weights)
-    count = sum(parameter.numel() for parameter in model.parameters())
     manifest = replace(
         bundle.manifest,
         model=Part(part.name, options),
         schema_fingerprint=schema.fingerprint,
-        parameters=count,
+        parameters=parameter_count(model),
         files={},
     )
     return Bundle(manifest, schema, encoder, model.eval(), objective.eval())

@@ -9,8 +9,9 @@ from typing import Any
 import torch
 
 from polyrec.atomic import write_text
-from polyrec.config import RunConfig
+from polyrec.config import RunConfig, TrainingConfig
 from polyrec.distributed import world
+from polyrec.nn.sharded import parameter_count, sharding
 from polyrec.progress import Progress
 from polyrec.recipes.assemble import Assembly, assemble, plan_of, resolve, training_of
 from polyrec.recipes.folder import RunFolder
@@ -61,7 +62,21 @@ def fit(
     training = training_of(run)
     if training.threads is not None:
         torch.set_num_threads(training.threads)
-    folder = RunFolder(Path(out))
+    with sharding(training.shard_rows):
+        return _fit(run, Path(out), training, resume, log, progress, prepared, only_validate)
+
+
+def _fit(
+    run: RunConfig,
+    out: Path,
+    training: TrainingConfig,
+    resume: bool,
+    log: Log | None,
+    progress: Progress | None,
+    prepared: Prepared | None,
+    only_validate: bool,
+) -> RunFolder:
+    folder = RunFolder(out)
     whole = resolve(run)
     here = world()
     here.from_first(lambda: folder.check(whole, resume))
@@ -99,8 +114,9 @@ def fit(
             extra = {"transfer": transfer.told(endings, kept, read(folder.events))}
             if log is not None and endings:
                 log(f"{extra['transfer']['verdict']}.")
-            if TEACHER in assemblies and not given and here.leads:
-                keep_teacher(folder.path / TEACHER, assemblies[TEACHER], prepared, transfer.portions.told())
+            if TEACHER in assemblies and not given:
+                told = transfer.portions.told()
+                here.from_first(lambda: keep_teacher(folder.path / TEACHER, assemblies[TEACHER], prepared, told))
         run_facts = {**_told([one.history for one in results.values()]), "seed": training.seed}
         if here.leads:
             _validated(folder, results[kept], run_facts)
@@ -112,7 +128,7 @@ def fit(
 
 def _validated(folder: RunFolder, result: Result, run: Mapping[str, Any]) -> None:
     """What the weights that were kept are worth on the validation rows."""
-    sizes = sum(one.numel() for one in result.parts.model.parameters())
+    sizes = parameter_count(result.parts.model)
     told = {"score": result.history.best_score, **run, "parameters": sizes}
     write_text(folder.validation, json.dumps(told, allow_nan=False, indent=1) + "\n")
 

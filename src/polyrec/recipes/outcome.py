@@ -12,6 +12,8 @@ from polyrec.artifact.bundle import describe
 from polyrec.artifact.golden import ROWS as GOLDEN_ROWS
 from polyrec.atomic import write_text
 from polyrec.data.files import Source
+from polyrec.distributed import world
+from polyrec.evaluation.collected import Collected
 from polyrec.evaluation.html import render
 from polyrec.evaluation.memory import peak_memory
 from polyrec.evaluation.report import Report, Row
@@ -38,7 +40,7 @@ def keep(
     Several processes score together; the first one does the rest.
     """
     prepared = rows.prepared
-    split, source = ("test", prepared.splits.test) if prepared.splits.test else ("valid", prepared.splits.valid)
+    _, source = _judging(prepared)
     bundle = Bundle(
         describe(assembly.recipe.name, assembly.model_part, assembly.objective_part, prepared.schema, assembly.model),
         prepared.schema,
@@ -48,8 +50,21 @@ def keep(
     )
     bundle = without_idle(bundle)
     collected = rows.collected(bundle.logits, source, progress=progress)
-    if collected is None:
-        return
+    world().from_first(lambda: _write(folder, rows, assembly, bundle, collected, run, extra))
+
+
+def _write(
+    folder: RunFolder,
+    rows: Rows,
+    assembly: Assembly,
+    bundle: Bundle,
+    collected: Collected | None,
+    run: Mapping[str, Any],
+    extra: Mapping[str, Any] | None,
+) -> None:
+    assert collected is not None
+    prepared = rows.prepared
+    split, source = _judging(prepared)
     collected.save(folder.predictions)
     flows = flow_report(assembly.model, assembly.objective, prepared.encoder.layout, lambda: rows.batches(source))
     report = Report.build(
@@ -74,6 +89,10 @@ def keep(
     replace(bundle, manifest=manifest).save(folder.bundle, golden(source, prepared), report.to_json())
     write_text(folder.page, render(report.to_dict(), events(folder.events)))
     report.save(folder.report)
+
+
+def _judging(prepared: Prepared) -> tuple[str, Source]:
+    return ("test", prepared.splits.test) if prepared.splits.test else ("valid", prepared.splits.valid)
 
 
 def _with_retrieval(report: Report, rows: Rows, assembly: Assembly, source: Source) -> Report:

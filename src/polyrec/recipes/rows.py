@@ -1,6 +1,6 @@
 """The rows that a stage learns from, by the name of its data, and how it is validated on others."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
 
 import numpy as np
@@ -11,7 +11,7 @@ from polyrec.batch import Batch
 from polyrec.config import RetrievalConfig, RunConfig
 from polyrec.data.files import Source
 from polyrec.data.held import ByScenario, one_each, where
-from polyrec.data.loader import Loader
+from polyrec.data.loader import Loader, part_of
 from polyrec.data.pairs import Pairs, Together
 from polyrec.declare import parse
 from polyrec.distributed import ALONE, World, world
@@ -107,13 +107,20 @@ class Rows:
     ) -> Collected | None:
         """A source's rows, scored by all processes; at the first one, None at the others."""
         layout, part = self.prepared.encoder.layout, world()
-        first, last = part.share(-(-source.rows() // EVALUATION_BATCH))
+        count = -(-source.rows() // EVALUATION_BATCH)
+        first, last = part.share(count)
         rows = source.rows() if part.alone else (last - first) * EVALUATION_BATCH
-        found = None
-        if first < last or part.leads:
-            batches = told(progress, "scoring rows", self.batches(source, part), rows)
-            found = collect.run(score, batches, model=model, rows=rows)
-        return merge(found, layout, part)
+        batches = told(progress, "scoring rows", self.batches(source, part), rows)
+        if last - first < part.most(count):
+            batches = self._and_none(batches, source)
+        return merge(collect.run(score, batches, model=model, rows=rows), layout, part)
+
+    def _and_none(self, batches: Iterable[Batch], source: Source) -> Iterator[Batch]:
+        """The same and one of no rows: every process looks as many batches up in sharded tables as the first."""
+        last: Batch | None = None
+        for last in batches:
+            yield last
+        yield part_of(next(iter(self.batches(source))) if last is None else last, 0, 0)
 
     @cached_property
     def _positives(self) -> Batch:

@@ -14,10 +14,10 @@ from polyrec.batch import Batch
 from polyrec.data.loader import Position
 from polyrec.distributed import world
 from polyrec.errors import ConfigError
+from polyrec.nn.sharded import sharded
 from polyrec.objectives import Balancer, Objective
 from polyrec.objectives.start import begin
 from polyrec.shapes import Tensor
-from polyrec.training import checkpoint
 from polyrec.training.average import Average
 from polyrec.training.device import device
 from polyrec.training.events import Events
@@ -30,6 +30,7 @@ from polyrec.training.progress import Bar, Log
 from polyrec.training.reduce import Reduce
 from polyrec.training.schedule import evaluation_steps
 from polyrec.training.seed import derive
+from polyrec.training.shards import Shards
 from polyrec.training.spread import Batches, Sliced, Spread
 from polyrec.training.state import Best, Place, Running
 
@@ -133,7 +134,9 @@ class _Loop:
         self.kept = folder / "checkpoints" / f"{stage.name}.safetensors" if folder is not None else None
         self.events = Events(folder / "events.jsonl") if folder is not None and self.world.leads else None
         optimizer = self.running.optimizer
-        self.reduce = Reduce(self.world, optimizer.dense, optimizer.rows.tables)
+        dealt = [one for part in parts.values() for one in sharded(part).values()]
+        self.reduce = Reduce(self.world, optimizer.dense, optimizer.rows.tables, dealt)
+        self.shards = Shards(parts, self.world)
         self.asked = self.late = False  # wishes to stop and to keep a checkpoint, agreed by all processes
 
     @property
@@ -166,7 +169,7 @@ class _Loop:
     def _begin(self, resume: bool) -> None:
         own = () if self.world.leads else (self.world.rank,)
         torch.manual_seed(derive(self.config.seed, self.stage.name, *own))
-        found = checkpoint.load(self.kept) if resume and self.kept is not None else None
+        found = self.shards.load(self.kept) if resume and self.kept is not None else None
         if found is not None:
             self.running.restore(found, self.world)
             if self.events is not None and not self.place.ended:
@@ -289,7 +292,7 @@ class _Loop:
         found = self.running.checkpoint(self.world)
         if self.events is not None:
             found.values["place"]["events"] = self.place.events = self.events.size()
-            checkpoint.save(self.kept, found)
+        self.shards.save(self.kept, found)
         self.mark = time.monotonic()
 
     def _interrupted(self) -> str:

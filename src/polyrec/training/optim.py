@@ -8,8 +8,8 @@ from torch import nn
 
 from polyrec.config import TrainingConfig
 from polyrec.errors import ConfigError, DataError, unknown
-from polyrec.nn.embedding import Table
 from polyrec.nn.routed import RoutedLinear
+from polyrec.nn.table import Table
 from polyrec.shapes import Tensor
 from polyrec.training.lazy import LazyAdam
 from polyrec.training.rowwise import RowwiseAdagrad

@@ -1,11 +1,12 @@
 """Gradients of all processes as one: dense ones summed in one message, tables' by the rows that were touched."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 from torch import nn
 
 from polyrec.distributed import World
+from polyrec.nn.sharded import ShardedTable
 from polyrec.shapes import Float, Int, Tensor
 from polyrec.training.rowwise import summed
 
@@ -17,14 +18,24 @@ class Reduce:
     its whole gradient at every process already (see `Spread`): the mean keeps it in step. Of a table with sparse
     gradients, each process sends every row that it touched once, with the sum of the row's gradients.
 
+    Of a sharded table, it sends them to the process whose rows they are, and gets those of its own.
+
     Args:
         world: the processes.
         dense: parameters by name ("model.", "objective.", "balancer." first).
         tables: parameters with sparse gradients.
+        sharded: those of which each process holds a part.
     """
 
-    def __init__(self, world: World, dense: Mapping[str, nn.Parameter], tables: Mapping[str, nn.Parameter]) -> None:
+    def __init__(
+        self,
+        world: World,
+        dense: Mapping[str, nn.Parameter],
+        tables: Mapping[str, nn.Parameter],
+        sharded: Iterable[ShardedTable] = (),
+    ) -> None:
         self.world = world
+        self.sharded = {id(one.weight): one for one in sharded}
         self.dense, self.tables = dict(dense), list(tables.values())
         self.bytes = 0  # of tables' rows that this process has sent
 
@@ -67,6 +78,9 @@ class Reduce:
 
     def _table(self, table: nn.Parameter) -> None:
         ids, sums = touched(table)
+        if id(table) in self.sharded:
+            table.grad = self.sharded[id(table)].owned(ids, sums)
+            return
         counts = self.world.counts(len(ids))
         self.bytes += (len(counts) - 1) * len(ids) * (ids.element_size() + sums.element_size() * sums.shape[1])
         every = torch.cat(self.world.gather(ids, counts)), torch.cat(self.world.gather(sums, counts))

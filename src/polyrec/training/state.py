@@ -71,6 +71,7 @@ class Running:
             return False
         best.score, best.step, best.waited = score, self.place.step, 0
         if keep:
+            best.weights = {}  # room for the new ones
             best.weights = self._copied()
         return better
 

@@ -4,7 +4,7 @@ import torch
 from polyrec.batch import Field, Layout, Number
 from polyrec.errors import ConfigError
 from polyrec.models.inputs import InputOptions, Inputs
-from polyrec.nn.embedding import Table
+from polyrec.nn.table import Table
 from polyrec.schema import Task
 from polyrec.testing import example_layout, random_batch
 

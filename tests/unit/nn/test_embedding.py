@@ -3,7 +3,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from polyrec.nn.embedding import FusedEmbedding, Table
+from polyrec.nn.embedding import FusedEmbedding
+from polyrec.nn.table import Table
 
 
 def test_the_out_of_vocabulary_row_of_every_field_starts_at_zero_and_no_other():

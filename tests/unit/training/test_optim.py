@@ -4,7 +4,7 @@ from torch import nn
 
 from polyrec.config import TrainingConfig
 from polyrec.errors import ConfigError, DataError
-from polyrec.nn.embedding import Table
+from polyrec.nn.table import Table
 from polyrec.training.optim import Optimizer
 from polyrec.training.rowwise import RowwiseAdagrad, summed
 
