@@ -115,8 +115,8 @@ def _fit(
             if log is not None and endings:
                 log(f"{extra['transfer']['verdict']}.")
             if TEACHER in assemblies and not given:
-                told = transfer.portions.told()
-                here.from_first(lambda: keep_teacher(folder.path / TEACHER, assemblies[TEACHER], prepared, told))
+                held = transfer.portions.told()
+                here.from_first(lambda: keep_teacher(folder.path / TEACHER, assemblies[TEACHER], prepared, held))
         run_facts = {**_told([one.history for one in results.values()]), "seed": training.seed}
         if here.leads:
             _validated(folder, results[kept], run_facts)
