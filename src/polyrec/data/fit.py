@@ -27,8 +27,8 @@ class Findings:
     tallies: dict[str, Tally]
 
 
-def find(schema: Schema, source: Source, progress: Progress | None = None) -> Findings:
-    """Read the features and the scenario of every row once; `progress` is told of them.
+def find(schema: Schema, source: Source, progress: Progress | None = None, *, gaps: bool = False) -> Findings:
+    """Read the features and the scenario of every row once; `progress` is told. `gaps`: features may be all null.
 
     Raises:
         DataError: no rows; a column is missing, of the wrong type or all null; a scenario is null or undeclared.
@@ -49,7 +49,7 @@ def find(schema: Schema, source: Source, progress: Progress | None = None) -> Fi
     if not rows:
         raise DataError(f"{', '.join(map(str, source.paths))}: no training rows. Check the split.")
     for name, (what, _) in gathered.items():
-        if what.nulls == what.rows:
+        if what.nulls == what.rows and not gaps:
             missing = "null, NaN or infinite" if isinstance(what, Tally) else "null"
             raise DataError(f"feature {name!r} is {missing} in all {rows:,} training rows. Remove the feature.")
     tallies = {name: what for name, (what, _) in gathered.items() if isinstance(what, Tally)}

@@ -24,6 +24,7 @@ class Profile:
     `labels`: by task and scenario (`"*"`: all), rows, rows where it was observed, and positives among them.
     `digest`: the sum of the rows' hashes, labels left out, which no order of rows changes. `sketch`: the smallest of
     those hashes, from which the share of rows that two periods have in common is told.
+    `missing`: null, NaN and infinite values of each number. `undated`: rows without a time.
     `time`: first and last moment, dates and times in microseconds since 1970. `usual`: without the outermost hundredth
     at either end, which one wrong clock does not move.
     """
@@ -39,6 +40,8 @@ class Profile:
     time: tuple[Any, Any] | None = None
     usual: tuple[Any, Any] | None = None
     late: int = 0  # rows before the moment asked for
+    missing: Mapping[str, int] = field(default_factory=dict)
+    undated: int = 0
 
     @classmethod
     def of(

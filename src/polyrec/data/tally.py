@@ -12,6 +12,7 @@ from polyrec.data.content import hashed
 from polyrec.data.encode import Encoder
 from polyrec.data.hashing import splitmix64
 from polyrec.data.moments import times, usual
+from polyrec.data.numbers import read_floats
 from polyrec.data.values import UNKNOWN
 from polyrec.errors import DataError
 
@@ -33,8 +34,10 @@ class Tally:
         self.scenarios: dict[str, int] = {}
         self.unknown: dict[str, int] = {}
         self.later: dict[str, int] = {}
+        self.missing: dict[str, int] = {}
         self.smallest = np.zeros(0, np.uint64)
         self.drawn: tuple[np.ndarray, np.ndarray] | None = None  # moments, and the numbers that they were drawn by
+        self.dated = False  # whether there is a time to count by
         self.first: Any = None
         self.last: Any = None
 
@@ -72,8 +75,13 @@ class Tally:
         self.fields[name] = self.fields.get(name, 0) + found
 
     def hash(self, table: pa.Table, encoder: Encoder) -> None:
-        """Mix what each row holds into the digest and the sketch."""
+        """Mix what each row holds into the digest and the sketch, and count numbers that are missing."""
         keys, features = encoder.schema.keys, encoder.schema.features
+        for one in features:
+            if one.kind == "numeric" and one.name in table.column_names:
+                floats = (read_floats(chunk, one.name) for chunk in table[one.name].chunks)
+                lost = sum(int((~np.isfinite(values)).sum()) for values in floats)
+                self.missing[one.name] = self.missing.get(one.name, 0) + lost
         discrete = [one.name for one in features if one.kind == "categorical"] + [keys.scenario, keys.user, keys.item]
         numbers = [one.name for one in features if one.kind == "numeric"] + [keys.time]
         columns = set(table.column_names)
@@ -86,6 +94,7 @@ class Tally:
 
     def clock(self, column: pa.ChunkedArray, before: Any) -> None:
         """Count late rows, and draw moments."""
+        self.dated = True
         values = times(column)
         if not len(values):
             return
@@ -120,6 +129,8 @@ class Tally:
             "sketch": tuple(self.smallest.tolist()),
             "unknown": self.unknown,
             "later": self.later,
+            "missing": self.missing,
+            "undated": self.rows - self.timed if self.dated else 0,
             "time": None if self.first is None else (self.first.item(), self.last.item()),
             "usual": None if self.drawn is None else usual(self.drawn[0]),
             "late": self.late,

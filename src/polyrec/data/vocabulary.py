@@ -76,7 +76,7 @@ class Vocabulary:
         Raises:
             DataError: as `fit`; a scenario that is not known already, without `scenarios`.
         """
-        found = find(schema.with_scenarios(() if scenarios else self.scenarios), source)
+        found = find(schema.with_scenarios(() if scenarios else self.scenarios), source, gaps=True)
         least = {feature.name: feature.min_count or 1 for feature in _owners(schema)}
         values = {name: known.grown(found.counts[name], least[name]) for name, known in self.values.items()}
         names = (*self.scenarios, *(name for name in found.scenarios if name not in self.scenarios))

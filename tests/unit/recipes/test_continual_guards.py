@@ -85,10 +85,21 @@ def test_a_plain_day_is_taken_without_a_word(looked):
         (pl.lit(3).alias("item"), ("shift", "item")),
         ((pl.col("item") + 1_000).alias("item"), ("shift", "item")),
         ((pl.col("time") - 1_000_000).alias("time"), ("late", "time")),
+        (pl.lit(float("nan")).alias("price"), ("shift", "price")),
+        (pl.lit(None, pl.Float64).alias("price"), ("shift", "price")),
+        (pl.lit(None, pl.Int64).alias("time"), ("late", "time")),
     ],
 )
 def test_what_is_wrong_is_named(looked, change, expected):
     assert expected in kinds(looked, day(3).with_columns(change))
+
+
+def test_a_feature_that_a_day_lacks_whole_can_be_grown_over(looked):
+    vocabulary = Vocabulary.fit(SCHEMA, looked.write(day(0)))
+    grown = vocabulary.grow(SCHEMA, looked.write(day(1).with_columns(price=pl.lit(float("nan")))))
+    assert grown.numbers == vocabulary.numbers
+    with pytest.raises(DataError, match="in all 4,000 training rows"):
+        Vocabulary.fit(SCHEMA, looked.write(day(1).with_columns(price=pl.lit(None, pl.Float64))))
 
 
 def test_a_day_that_was_there_already_is_known_in_any_order_and_with_other_labels(looked):

@@ -57,6 +57,7 @@ def inspect(
     found += _labels(profile, [one for _, one in before])
     found += _shifted(profile, [one for _, one in before])
     found += _strange(profile, [one for _, one in before])
+    found += _missing(profile, [one for _, one in before])
     for name, (value, high) in (auc or {}).items():
         past = (known or {}).get(name) or ()
         if past and high < float(np.median(past)) - FALL:
@@ -204,6 +205,21 @@ def _strange(profile: Profile, before: Sequence[Profile]) -> list[Finding]:
         if past and share > max(past) + UNKNOWN:
             words = f"feature {name}: {share:.0%} of its values are unknown; before at most {max(past):.0%}"
             found.append(Finding("shift", name, f"{words} (bound {max(past) + UNKNOWN:.0%})"))
+    return found
+
+
+def _missing(profile: Profile, before: Sequence[Profile]) -> list[Finding]:
+    """Numbers and moments of which many more are missing than before."""
+    found, rows = [], max(profile.rows, 1)
+    for name, count in profile.missing.items():
+        past = [one.missing[name] / max(one.rows, 1) for one in before if name in one.missing]
+        if past and count / rows > max(past) + UNKNOWN:
+            words = f"feature {name}: {count / rows:.0%} of its values are missing; before at most {max(past):.0%}"
+            found.append(Finding("shift", name, f"{words} (bound {max(past) + UNKNOWN:.0%})"))
+    undated = max((one.undated / max(one.rows, 1) for one in before), default=0.0)
+    if profile.undated / rows > undated + LATE:
+        words = f"{profile.undated:,} of {profile.rows:,} rows have no time; before at most {undated:.0%} of them"
+        found.append(Finding("late", "time", f"{words}. Whether they are late cannot be told"))
     return found
 
 
