@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from polyrec.config import RunConfig
 from polyrec.errors import ConfigError
@@ -35,6 +36,15 @@ def test_one_process_holds_the_weights_and_the_state_that_are_reckoned(log, tabl
     optimizer.step(0)
     state = {name: one for name, one in optimizer.state().items() if not name.endswith(".step")}
     assert stage.training(1, None) == (size(state.values()), gradients, stage.weights(1, None))
+
+
+def test_a_row_costs_six_operations_a_dense_weight(log):
+    run = RunConfig.load(log / "run.toml", {"model.dim": 16})
+    layout = prepare(run.data).encoder.layout
+    model = assemble(run, layout).model
+    with FlopCounterMode(display=False) as counted:
+        torch.stack(list(model(random_batch(layout, 200)).logits.values())).sum().backward()
+    assert counted.get_total_flops() / 200 == pytest.approx(6 * sizing(run, 2).stages[0].dense, rel=0.05)
 
 
 def test_tables_are_reckoned_without_being_built(log):
