@@ -89,7 +89,8 @@ class Grid:
             finished = line is not None and line["status"] == "done"
             done += finished
             lines.append(f"{'done' if finished else 'to do':<6} {cell.command}")
-        return "\n".join([*lines, f"{len(lines)} cells, {done} done, {len(lines) - done} to do"])
+        where = f"a command runs in {self.out}, once its cell has begun"
+        return "\n".join([*lines, f"{len(lines)} cells, {done} done, {len(lines) - done} to do; {where}"])
 
     def run(self) -> Results:
         """Train every cell that is not finished.
