@@ -11,7 +11,7 @@ from polyrec.bench.cell import TRIAL_SEED, Cell, same
 from polyrec.bench.process import train_apart
 from polyrec.bench.results import Line, Results
 from polyrec.bench.search import Tried, best, propose
-from polyrec.bench.space import Settings, applied
+from polyrec.bench.space import Settings, applied, check
 from polyrec.bench.suite import Contender, DataSet, Suite
 from polyrec.config import DataConfig
 from polyrec.data.files import expand
@@ -58,9 +58,13 @@ class Grid:
                 continue
             for one in self.suite.all:
                 try:
-                    resolve(self.suite.run(data, rows, one, 0))
+                    run = self.suite.run(data, rows, one, 0)
+                    resolve(run)
+                    if self.suite.trials > 1:
+                        check(run, self.suite.space_of(one))
                 except PolyrecError as reason:
                     problems.append(f"{one.name} on {data.name}: {reason}")
+        RunFolder(self.out).check_made_by("bench", ("results.jsonl", "cells", "data", "leaderboard.html"))
         if problems:
             raise ConfigError(together(list(dict.fromkeys(problems)), f"suite {self.suite.name} cannot run"))
 
@@ -85,7 +89,8 @@ class Grid:
             finished = line is not None and line["status"] == "done"
             done += finished
             lines.append(f"{'done' if finished else 'to do':<6} {cell.command}")
-        return "\n".join([*lines, f"{len(lines)} cells, {done} done, {len(lines) - done} to do"])
+        where = f"a command runs in {self.out}, once its cell has begun"
+        return "\n".join([*lines, f"{len(lines)} cells, {done} done, {len(lines) - done} to do; {where}"])
 
     def current(self) -> Results:
         """What has been finished of this very suite on these very files; a changed option leaves old lines behind.

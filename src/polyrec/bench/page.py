@@ -1,5 +1,6 @@
 """The leaderboard as Markdown and as a page."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -48,7 +49,7 @@ def html(board: Board) -> str:
     """The leaderboard as a page of its own, in the style of the reports."""
     sections = []
     for place, part in enumerate(parts(board)):
-        said = tag("ul", *(tag("li", _bare(one)) for one in part.said), class_="said") if part.said else None
+        said = tag("ul", *(tag("li", _marked(one)) for one in part.said), class_="said") if part.said else None
         tables = [_html_table(*one) for one in part.tables]
         sections.append(Section(f"part-{place}", part.heading, None, join(said, *tables)))
     return document(
@@ -57,12 +58,17 @@ def html(board: Board) -> str:
 
 
 def _html_table(caption: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> Markup:
-    plain = [[_bare(cell) for cell in row] for row in rows]
-    return join(tag("p", _bare(caption), class_="after soft"), table_of([_bare(one) for one in head], plain, caption))
+    cells = [[_marked(cell) for cell in row] for row in rows]
+    words = head[0] == "cost"  # settings and commands are read from their beginning
+    return join(
+        tag("p", _marked(caption), class_="after soft"), table_of(head, cells, caption.replace("`", ""), words=words)
+    )
 
 
-def _bare(text: str) -> str:
-    return text.replace("`", "").replace("**", "")
+def _marked(text: str) -> Markup:
+    """What Markdown puts between stars in bold; the marks of code are left out."""
+    parts = re.split(r"\*\*(.+?)\*\*", text.replace("`", ""))
+    return join(*(tag("b", one) if place % 2 else one for place, one in enumerate(parts)))
 
 
 def _protocol(board: Board) -> Part:

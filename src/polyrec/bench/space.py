@@ -8,7 +8,8 @@ import numpy as np
 
 from polyrec.config import RunConfig, set_option
 from polyrec.declare import STRICT, parse
-from polyrec.errors import ConfigError
+from polyrec.errors import ConfigError, together
+from polyrec.recipes.assemble import resolve
 
 Settings: TypeAlias = dict[str, Any]
 
@@ -28,6 +29,11 @@ class Range:
             raise ConfigError(f"low = {self.low:g} is not below high = {self.high:g}. Swap or mend them.")
         if self.log and self.low <= 0:
             raise ConfigError(f"low = {self.low:g} has no logarithm. Give a number above 0, or leave out log.")
+
+    @property
+    def values(self) -> tuple[float | int, ...]:
+        """Its ends."""
+        return (round(self.low), round(self.high)) if self.whole else (self.low, self.high)
 
     def draw(self, rng: np.random.Generator) -> float | int:
         """A number within, to four digits."""
@@ -49,6 +55,7 @@ class Choice:
 
 
 Space: TypeAlias = dict[str, Range | Choice]
+TABLES = ("model", "objective", "balancer", "training", "stages", "transfer", "retrieval")
 DEFAULT: Mapping[str, Any] = {
     "training.lr": {"low": 3e-4, "high": 1e-2, "log": True},
     "training.table_lr": {"low": 3e-3, "high": 1e-1, "log": True},
@@ -82,6 +89,30 @@ def read_space(values: Mapping[str, Any], where: str) -> Space:
                 f"{where}: {key} = {value!r} is no range. Write {{ low = 1e-4, high = 1e-2, log = true }} or [8, 16]."
             )
     return found
+
+
+def check(run: RunConfig, space: Space) -> None:
+    """Refuse options and values that the run does not take, before anything is trained.
+
+    Raises:
+        ConfigError: all of them at once.
+    """
+    problems = []
+    for key, one in space.items():
+        table = key.partition(".")[0]
+        if table not in TABLES:
+            problems.append(f"[space] {key!r}: {table!r} is no table of a run file. Known: {', '.join(TABLES)}.")
+            continue
+        for value in one.values:
+            try:
+                resolve(applied(run, {key: value}))
+            except ConfigError as reason:
+                problems.append(f"[space] {key} = {value!r}: {reason}")
+                break
+    if problems:
+        raise ConfigError(
+            together(problems, f"the space has {len(problems)} problems") if problems[1:] else problems[0]
+        )
 
 
 def applied(run: RunConfig, settings: Mapping[str, Any]) -> RunConfig:

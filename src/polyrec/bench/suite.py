@@ -11,6 +11,7 @@ from annotated_types import Ge, Len
 from polyrec import recipes as registry
 from polyrec.bench.space import DEFAULT, Space, read_space
 from polyrec.config import DataConfig, RunConfig, Split
+from polyrec.data.simulate.presets import named
 from polyrec.declare import STRICT, parse, read_toml
 from polyrec.errors import ConfigError, unknown
 
@@ -28,6 +29,9 @@ class WorldConfig:
     days: Annotated[int, Ge(1)] = 14
     seed: int = 0
     scenarios: int | None = None
+
+    def __post_init__(self) -> None:
+        named(self.preset)
 
 
 @dataclass(frozen=True, slots=True)

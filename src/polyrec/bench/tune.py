@@ -7,7 +7,7 @@ from polyrec.bench.cell import fingerprint
 from polyrec.bench.process import train_apart
 from polyrec.bench.results import Line, Results
 from polyrec.bench.search import Tried, best, propose
-from polyrec.bench.space import Settings, Space, applied
+from polyrec.bench.space import Settings, Space, applied, check
 from polyrec.bench.versions import versions
 from polyrec.config import RunConfig
 from polyrec.declare import to_toml
@@ -49,8 +49,18 @@ def tune(
         NotReadyError: no trial gave a score.
     """
     resolve(run)
-    for key in space:
-        _check(run, space, key)
+    check(run, space)
+    if trials > 1:
+        propose(space, [Tried({}, None)], sampler, seed)  # whether the sampler is there
+    folder = RunFolder(out)
+    folder.check_made_by("tune", ("trials.jsonl", "trials"))
+    with folder.held():
+        return _search(run, space, out, trials, sampler, seed, log)
+
+
+def _search(
+    run: RunConfig, space: Space, out: Path, trials: int, sampler: str, seed: int, log: Log | None
+) -> tuple[Path, tuple[Tried, ...]]:
     results = Results(out / "trials.jsonl")
     about = {
         "run": fingerprint(run),
@@ -77,16 +87,6 @@ def tune(
             f"none of {trials} trials gave a validation score. The first reason: {last.splitlines()[0]}"
         )
     return write_text(out / "run.toml", to_toml(applied(run, found.settings).to_dict())), tuple(tried)
-
-
-def _check(run: RunConfig, space: Space, key: str) -> None:
-    """Options are refused by name before anything is trained."""
-    table = key.partition(".")[0]
-    known = ("model", "objective", "balancer", "training", "stages", "transfer", "retrieval")
-    if table not in known:
-        raise ConfigError(f"[space] {key!r}: {table!r} is no table of a run file. Known: {', '.join(known)}.")
-    if table == "training":
-        resolve(applied(run, {key: propose({key: space[key]}, [Tried({}, None)], "random")[key]}))
 
 
 def _trial(run: RunConfig, settings: Settings, out: Path, number: int, about: Line) -> Line:

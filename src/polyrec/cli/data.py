@@ -56,7 +56,8 @@ def run(
 
 
 def _line(dataset: "DataSet") -> str:
-    return f"{dataset.name}\n  {dataset.title}: {dataset.scenarios}\n  from   {dataset.where}\n  terms  {dataset.terms}"
+    what = f"  title      {dataset.title}\n  scenarios  {dataset.scenarios}"
+    return f"{dataset.name}\n{what}\n  from       {dataset.where}\n  terms      {dataset.terms}"
 
 
 def _about(dataset: "DataSet") -> str:

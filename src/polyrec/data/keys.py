@@ -128,7 +128,8 @@ def cast(column: pa.Array, kind: pa.DataType, where: str) -> pa.Array:
     try:
         return column.cast(kind)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as reason:
-        raise DataError(f"{where} has type {column.type}, not all of it fits {kind}: {reason}.") from reason
+        remedy = " Write ids of 2^63 and above as text." if pa.types.is_uint64(column.type) else ""
+        raise DataError(f"{where} has type {column.type}, not all of it fits {kind}: {reason}.{remedy}") from reason
 
 
 def same_kind(found: KeyKind | None, expected: KeyKind, where: str) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 
 def aligned(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    """A header, a rule and lines; the first column to the left, the others to the right.
+    """A header, a rule and lines; the first column and those without a name to the left, the others to the right.
 
     Example:
         >>> print(aligned(["scenario", "auc"], [["home", "0.71"], ["search", "-"]]))
@@ -12,15 +12,22 @@ def aligned(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
         --------------
         home      0.71
         search       -
+        >>> print(aligned(["cell", "auc", ""], [["home", "0.71", "gained"], ["all", "0.7", "cannot be told"]]))
+        cell   auc
+        ----------
+        home  0.71  gained
+        all    0.7  cannot be told
     """
     widths = [max(len(line[place]) for line in [header, *lines]) for place in range(len(header))]
 
     def one(line: Sequence[str]) -> str:
-        return "  ".join(
-            [line[0].ljust(widths[0]), *(text.rjust(wide) for text, wide in zip(line[1:], widths[1:], strict=True))]
-        )
+        cells = zip(line, header, widths, strict=True)
+        words = [
+            text.rjust(wide) if name and place else text.ljust(wide) for place, (text, name, wide) in enumerate(cells)
+        ]
+        return "  ".join(words).rstrip()
 
-    return "\n".join([one(header), "-" * (sum(widths) + 2 * (len(widths) - 1)), *map(one, lines)])
+    return "\n".join([one(header), "-" * len(one(header)), *map(one, lines)])
 
 
 def signed(value: float | None) -> str:

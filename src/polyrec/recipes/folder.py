@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,6 +89,21 @@ class RunFolder:
             raise ConfigError(
                 f"--out {self.path} holds another run; they differ in {', '.join(differing) or 'their run files'}. "
                 "Resume with the run file it was started with, or name another folder."
+            )
+
+    def check_made_by(self, command: str, marks: Sequence[str]) -> None:
+        """Whether the folder is a command's own, by what it leaves there, or new or empty.
+
+        Raises:
+            ConfigError: it holds something else, which would be mixed up or overwritten.
+        """
+        if self.path.exists() and not self.path.is_dir():
+            raise ConfigError(f"--out {self.path} is a file. Name a folder.")
+        held = {one.name for one in self.path.iterdir()} if self.path.exists() else set()
+        if held and held.isdisjoint(marks):
+            raise ConfigError(
+                f"--out {self.path} holds {min(held)}, which is not of `polyrec {command}`: nothing is overwritten. "
+                "Name another folder."
             )
 
     @contextmanager

@@ -1,3 +1,4 @@
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -153,6 +154,8 @@ def test_both_pages_hold_every_number_and_the_reading(made):
         assert "polyrec fit cells/a/mmoe/seed-0.toml --out runs/a/mmoe/seed-0 --resume" in text
         assert "by more than chance" in text
     assert "http" not in html
+    assert re.findall(r"\*\*(.+?)\*\*", markdown) == re.findall(r"<b>(.+?)</b>", html)  # what is significant
+    assert len(re.findall(r"<b>", html)) == 3, "the word in the protocol, and star's two losses"
     assert "None of 2 finished recipes is above `pooled`" in markdown
     assert "Below `pooled` by more than chance: `star`" in markdown
 

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from polyrec.bench.space import DEFAULT, Choice, Range, applied, read_space
+from polyrec.bench.space import DEFAULT, Choice, Range, applied, check, read_space
 from polyrec.config import DataConfig, RunConfig
 from polyrec.errors import ConfigError
 
@@ -54,3 +54,12 @@ def test_the_default_space_can_be_read():
 def test_what_is_no_range_is_refused_with_a_remedy(values, words):
     with pytest.raises(ConfigError, match=words):
         read_space(values, "[space]")
+
+
+def test_options_and_values_that_the_run_does_not_take_are_all_told():
+    check(RUN, read_space({**DEFAULT, "model.experts": {"low": 2, "high": 8, "whole": True}}, "[space]"))
+    space = {"training.lrr": [0.1], "training.lr": [0.1, "abc"], "model.dimm": [4, 8], "trainin.lr": [0.1]}
+    with pytest.raises(ConfigError) as found:
+        check(RUN, read_space(space, "[space]"))
+    for words in ("Did you mean 'lr'", "training.lr = 'abc'", "Did you mean 'dim'", "'trainin' is no table"):
+        assert words in str(found.value)

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,7 @@ def test_a_cells_run_has_the_suites_options_then_the_datas_then_its_own():
         ({"data": [{"name": "w"}]}, "needs either run = "),
         ({"data": [WORLD, WORLD]}, "is there twice"),
         ({"space": {"training.lr": 3}}, "is no range"),
+        ({"data": [{"name": "w", "simulate": {"preset": "conflcit"}}]}, "Did you mean 'conflict'"),
         ({"sed": [1]}, "option 'sed' is not known"),
     ],
 )
@@ -87,3 +89,17 @@ def test_what_cannot_run_is_told_before_anything_is_trained(tmp_path):
     assert "none/run.toml does not exist" in str(found.value)
     assert "Did you mean 'lr'" in str(found.value)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_space_that_a_recipe_does_not_take_is_told_before_anything_is_trained(tmp_path):
+    suite = read({**PLAIN, "trials": 2, "space": {"model.experts": [2, 4]}}, "suite")
+    with pytest.raises(ConfigError, match=r"pooled on w: .*option 'experts' is not known"):
+        Grid(suite, tmp_path / "out", tmp_path).plan()
+    Grid(replace(suite, trials=1), tmp_path / "out", tmp_path).plan()
+
+
+def test_a_folder_of_something_else_is_left_as_it_is(tmp_path):
+    (tmp_path / "report.html").write_text("mine")
+    with pytest.raises(ConfigError, match=r"holds report.html, which is not of `polyrec bench`"):
+        Grid(read(PLAIN, "suite"), tmp_path, tmp_path).run()
+    assert [one.name for one in tmp_path.iterdir()] == ["report.html"]

@@ -176,7 +176,7 @@ def test_cells_too_small_to_judge_are_named_and_do_not_count_as_best_or_worst():
     found["cells"].append(row("feed", value=0.99, n=300, positives=7))
     words = read(render(found))
     assert "Too small to judge (fewer than 50 rows of one class): buy in feed (7)." in words
-    assert "best search" in words
+    assert "best judged search" in words
 
 
 def test_ranking_worse_than_chance_is_told():

@@ -146,7 +146,8 @@ def _doubts(history: Sequence[Line], events: Sequence[Mapping[str, Any]]) -> Mar
     back = [f"Gone back to generation {event['generation']}." for event in events if event.get("kind") == "rolled back"]
     if not rows and not back:
         return None
-    found = table(["Period", "Kind", "What was found", ""], rows, "What the guards found") if rows else None
+    head = ["Period", "Kind", "What was found", "What was done"]
+    found = table(head, rows, "What the guards found", words=True) if rows else None
     return join(found, *(tag("p", words) for words in back))
 
 

@@ -42,7 +42,8 @@ def _lines(cells: Cells, target: Target) -> list[Markup]:
         lines.append(tag("div", tag("dt", "mean of scenarios"), tag("dd", reading("auc", mean))))
     judged = cells.judged(target, "auc")
     if len(judged) > 1:
-        lines += [_line("best", judged[0]), _line("worst", judged[-1])]
+        among = " judged" if len(judged) < len(cells.known(target, "auc")) else ""  # the mean is over all
+        lines += [_line(f"best{among}", judged[0]), _line(f"worst{among}", judged[-1])]
     return lines
 
 

@@ -68,12 +68,16 @@ def panels(found: Sequence[Markup]) -> Markup:
     return tag("div", *found, class_="panels")
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[str]], caption: str) -> Markup:
-    """A plain table; the first column names the row."""
+def table(head: Sequence[str], rows: Sequence[Sequence[str]], caption: str, *, words: bool = False) -> Markup:
+    """A plain table; the first column names the row. `words`: the others hold words, which begin at the left."""
     lines = [tag("tr", tag("th", row[0], scope="row"), *(tag("td", one) for one in row[1:])) for row in rows]
     heads = tag("tr", *(tag("th", one, scope="col") for one in head))
     whole = tag(
-        "table", tag("caption", caption, class_="unseen"), tag("thead", heads), tag("tbody", *lines), class_="plain"
+        "table",
+        tag("caption", caption, class_="unseen"),
+        tag("thead", heads),
+        tag("tbody", *lines),
+        class_="plain words" if words else "plain",
     )
     return scrolled(whole, caption)
 
