@@ -11,7 +11,7 @@ import torch
 from polyrec.artifact import Bundle
 from polyrec.config import RunConfig
 from polyrec.data.files import Source
-from polyrec.errors import ConfigError
+from polyrec.errors import ConfigError, DataError
 from polyrec.evaluation.report import Report
 from polyrec.objectives.distill import row_losses
 from polyrec.recipes.continual import course as learning
@@ -194,6 +194,20 @@ def test_what_update_cannot_do_with_a_teacher_is_said(world, tmp_path):
     fit(run, tmp_path / "given")
     with pytest.raises(ConfigError, match="was taught by the bundle"):
         update(tmp_path / "given", days(world), tmp_path / "out2")
+
+
+@pytest.mark.parametrize("count", [0, 1, 3])
+def test_a_day_with_hardly_a_row_of_the_target_is_learned_from_and_one_without_is_refused(world, tmp_path, count):
+    rows = day(3).with_row_index("place")
+    few = rows.filter(pl.col("tab") == "mini").head(count)["place"]
+    path = tmp_path / "few.parquet"
+    rows.filter((pl.col("tab") != "mini") | pl.col("place").is_in(few.implode())).drop("place").write_parquet(path)
+    if count == 0:
+        with pytest.raises(DataError, match="no row of the target 'mini'"):
+            update(world / "run", [str(path)], tmp_path / "out", options=Options(force=True, hold=0.0))
+        return
+    out = update(world / "run", [str(path)], tmp_path / "out", options=Options(force=True, hold=0.0))
+    assert out.generations(2).current.name == "000001"
 
 
 @pytest.mark.long

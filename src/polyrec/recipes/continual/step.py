@@ -22,6 +22,8 @@ from polyrec.recipes.continual.periods import Period
 from polyrec.recipes.continual.rows import held_out, learned_from, of_target, rest, sample
 from polyrec.recipes.continual.state import State
 from polyrec.recipes.prepare import Prepared
+from polyrec.recipes.recipe import get
+from polyrec.recipes.transferring import options_of
 from polyrec.training.progress import Log
 from polyrec.training.seed import derive
 
@@ -87,12 +89,17 @@ class Step:
             needed = [*encoder.columns(), *([encoder.schema.keys.time] if encoder.schema.keys.time else [])]
             self.source.require(needed)
             if not self.judged.rows():
-                return None, [Finding("empty", self.period.name, "it has no rows", fatal=True)]
+                return None, [Finding("empty", self.period.name, self._empty(), fatal=True)]
             until, first = self.state.until, self.state.first
             return Profile.of(self.source, encoder, until, self.progress, first=first), []
         except DataError as reason:
             kind = "empty" if "no rows" in str(reason) else "columns"
             return None, [Finding(kind, self.period.name, str(reason).rstrip("."), fatal=True)]
+
+    def _empty(self) -> str:
+        if get(self.state.run.recipe).transfer_options is None:
+            return "it has no rows"
+        return f"it has no row of the target {options_of(self.state.run).target!r}"
 
     def _guards(self, profile: Profile, report: Report) -> list[Finding]:
         history = self.state.history
