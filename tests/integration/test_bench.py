@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from polyrec import recipes
 from polyrec.config import RunConfig
 
 SUITE = """
@@ -132,6 +133,16 @@ def test_a_search_ends_no_worse_than_it_began_goes_on_and_never_scores_test_rows
     refused = polyrec("tune", log / "run.toml", "--out", "tuned", "--trials", "4", "--sampler", "random")
     assert refused.code == 2
     assert "holds a search of another run, space or sampler" in refused.err
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3_600)
+def test_every_recipe_of_the_quick_suite_ends(polyrec, tmp_path):
+    done = polyrec("bench", "quick", "--out", "quick", timeout=3_500)
+    assert done.code == 0, done.err
+    found = lines(tmp_path / "quick")
+    assert {one["cell"]: one.get("error") for one in found.values() if one["status"] != "done"} == {}
+    assert {one["recipe"] for one in found.values()} == set(recipes.names())
 
 
 def test_mistakes_are_told_at_once(log, polyrec, tmp_path):
