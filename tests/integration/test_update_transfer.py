@@ -187,6 +187,21 @@ def test_a_day_that_was_killed_between_teacher_and_student_ends_the_same(world, 
         assert all(torch.equal(one[key], other[key]) for key in one)
 
 
+def test_the_run_s_balancer_goes_on_beside_the_teaching(world, tmp_path):
+    run = RunConfig.load(world / "run.toml", {"training.balancer": "uncertainty"})
+    fit(run, tmp_path / "run")
+    assert update(tmp_path / "run", days(world), tmp_path / "out", options=Options(keep=4))
+    kept = [checkpoint.load(tmp_path / "out" / "generations" / f"{number:06d}" / "learner.safetensors").tensors
+            for number in range(3)]  # fmt: skip
+    names = [name for name in kept[0] if name.startswith("weights/balancer/")]
+    assert names
+    for one, other in pairwise(kept):
+        assert all(not torch.equal(one[name], other[name]) for name in names)
+        assert one.keys() == other.keys()
+    assert any(name.startswith("optimizer/adam.balancer.") for name in kept[2])
+    assert not [name for name in kept[2] if "balanced" in name]
+
+
 def test_what_update_cannot_do_with_a_teacher_is_said(world, tmp_path):
     with pytest.raises(ConfigError, match="replay is for recipes that learn from rows as they come"):
         update(world / "run", days(world), tmp_path / "out", options=Options(replay=0.1))

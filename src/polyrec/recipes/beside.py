@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Protocol
 
 import torch
+from torch import nn
 
 from polyrec.batch import Batch
 from polyrec.config import TransferConfig
@@ -13,15 +14,29 @@ from polyrec.objectives.adversarial import Adversarial
 from polyrec.objectives.around import Around
 from polyrec.objectives.balance.beside import Beside
 from polyrec.objectives.distill import Distilled
+from polyrec.objectives.objective import Objective
 from polyrec.recipes.assemble import Assembly
 from polyrec.training.device import device
-from polyrec.training.run import Result
 from polyrec.training.seed import derive
 from polyrec.transfer.asked import widths
 
 
+class Parts(Protocol):
+    """What a teacher is asked with."""
+
+    @property
+    def model(self) -> nn.Module:
+        """Gives hidden states and logits."""
+        ...
+
+    @property
+    def objective(self) -> Objective:
+        """Turns logits into probabilities."""
+        ...
+
+
 def distilled(
-    assembly: Assembly, teacher: Result, rows: Batch, options: TransferConfig, alpha: float
+    assembly: Assembly, teacher: Parts, rows: Batch, options: TransferConfig, alpha: float
 ) -> tuple[Around, Balancer]:
     """A stage's objective with the distillation, and its balancer, which leaves that term as it is.
 
@@ -33,8 +48,8 @@ def distilled(
         alpha: its weight.
     """
     place = device(assembly.training.device)
-    model = teacher.parts.model.eval().to(place)
-    objective = teacher.parts.objective.served.to(place)
+    model = teacher.model.eval().to(place)
+    objective = teacher.objective.served.to(place)
     mine, theirs = widths(assembly.model.eval(), rows), widths(model, rows)
 
     def teach(batch: Any) -> Any:

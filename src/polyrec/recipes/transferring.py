@@ -131,7 +131,7 @@ class Transfer:
     ) -> Parts:
         training, objective, balancer = assembly.training, assembly.objective, assembly.balancer
         if alpha > 0:
-            objective, balancer = distilled(assembly, results[TEACHER], found.target, self.options, alpha)
+            objective, balancer = distilled(assembly, results[TEACHER].parts, found.target, self.options, alpha)
         loader = ByScenario(found.together(beta), batch_size=training.batch_size, seed=training.seed)
         return Parts(assembly.model, objective, balancer, loader, self.portions.stopping.evaluate(assembly))
 

@@ -52,21 +52,23 @@ class Learner:
         learner = cls(assemble(run, encoder.layout, stage), optimizer)
         for part, module in learner.parts.items():
             weights = found.part(f"weights/{part}")
-            if learner.assembly.stage.data != TRANSFER:
-                module.load_state_dict(weights)
-            elif part != "balancer":
-                module.load_state_dict(served(weights) if part == "objective" else weights)
+            module.load_state_dict(_inner(part, weights) if learner.assembly.stage.data == TRANSFER else weights)
         return learner if learner.assembly.stage.data != TRANSFER else learner.alone()
 
     def alone(self) -> "Learner":
         """Without the optimizer's state of what was trained beside it."""
+        found: dict[str, Tensor] = {}
+        for name, one in self.optimizer.items():
+            kind, part, rest = name.split(".", 2)
+            found |= {f"{kind}.{part}.{own}": one for own in _inner(part, {rest: one})}
+        return replace(self, optimizer=found)
+
+    def around(self) -> "Learner":
+        """With the optimizer's state by the names that its parts have inside of what is trained beside them."""
         found = {}
         for name, one in self.optimizer.items():
             kind, part, rest = name.split(".", 2)
-            if part == "model":
-                found[name] = one
-            elif part == "objective":
-                found |= {f"{kind}.{part}.{own}": one for own in served({rest: one})}
+            found[f"{kind}.{part}.{_INSIDE.get(part, '')}{rest}"] = one
         return replace(self, optimizer=found)
 
     def grown(self, run: RunConfig, encoder: Encoder, known: int, seed: int) -> "Learner":
@@ -84,15 +86,19 @@ class Learner:
         return replace(new, optimizer=optimizer)
 
 
-def served(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Of a state that may be of an objective around another, that of the other.
+_INSIDE = {"objective": "base.", "balancer": "balanced."}  # what stands before the names of a part that is inside
+
+
+def _inner(part: str, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Of a part's state, which may be of an objective or a balancer around another, that of the other.
 
     Example:
-        >>> served({"base.scale": torch.ones(1), "maps.bottom.weight": torch.ones(1)})
+        >>> _inner("objective", {"base.scale": torch.ones(1), "maps.bottom.weight": torch.ones(1)})
         {'scale': tensor([1.])}
     """
-    inner = {name: one for name, one in weights.items() if not name.startswith("maps.")}
-    return {name.removeprefix("base."): one for name, one in inner.items()}
+    prefix = _INSIDE.get(part, "")
+    inner = {name: one for name, one in weights.items() if part != "objective" or not name.startswith("maps.")}
+    return {name.removeprefix(prefix): one for name, one in inner.items()}
 
 
 def _seeded(run: RunConfig, seed: int) -> RunConfig:

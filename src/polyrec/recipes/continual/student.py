@@ -4,15 +4,12 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-import torch
-
 from polyrec.batch import Batch
 from polyrec.config import TransferConfig
 from polyrec.data.files import Source
 from polyrec.data.held import ByScenario
 from polyrec.data.split import Splits
-from polyrec.objectives import balance
-from polyrec.objectives.distill import Distilled
+from polyrec.recipes.beside import distilled
 from polyrec.recipes.continual.course import Course
 from polyrec.recipes.continual.learner import Learner
 from polyrec.recipes.continual.state import State
@@ -64,34 +61,11 @@ def _student(
     loader = ByScenario(found.together(tuned["beta"]), batch_size=training.batch_size, seed=training.seed)
     if tuned["alpha"] == 0:
         return course.train(student, loader)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(derive(training.seed, "beside"))
-        objective = _distilled(student, teacher, found.target, options, tuned["alpha"])
-    told = {name.replace(".objective.", ".objective.base.", 1): one for name, one in student.optimizer.items()}
-    balancer = balance.build("fixed", objective.terms)
-    learner, read = course.train(replace(student, optimizer=told), loader, objective, balancer)
+    stage = replace(student.assembly.stage, training=training)
+    assembly = replace(student.assembly, stage=stage)
+    objective, balancer = distilled(assembly, teacher.assembly, found.target, options, tuned["alpha"])
+    learner, read = course.train(student.around(), loader, objective, balancer)
     return learner.alone(), read
-
-
-def _distilled(student: Learner, teacher: Learner, rows: Batch, options: TransferConfig, alpha: float) -> Distilled:
-    model, objective = teacher.assembly.model.eval(), teacher.assembly.objective
-    few = rows.select(torch.arange(min(2, len(rows))))
-    with torch.no_grad():
-        mine, theirs = student.assembly.model.eval()(few).hidden, model(few).hidden
-    widths = {name: (mine[name].shape[-1], theirs[name].shape[-1]) for name in mine if name in theirs}
-
-    def teach(batch: Batch) -> Any:
-        output = model(batch)
-        return output, objective.predict(output)
-
-    return Distilled(
-        student.assembly.objective,
-        teach,
-        widths,
-        alpha=alpha,
-        temperature=options.temperature,
-        adaptive=options.adaptive,
-    )
 
 
 def _asked(teacher: Learner) -> Teacher:
