@@ -135,10 +135,10 @@ def test_a_search_ends_no_worse_than_it_began_goes_on_and_never_scores_test_rows
     assert "holds a search of another run, space or sampler" in refused.err
 
 
-@pytest.mark.long
-@pytest.mark.timeout(3_600)
+@pytest.mark.slow
+@pytest.mark.timeout(1_800)
 def test_every_recipe_of_the_quick_suite_ends(polyrec, tmp_path):
-    done = polyrec("bench", "quick", "--out", "quick", timeout=3_500)
+    done = polyrec("bench", "quick", "--out", "quick", timeout=1_700)
     assert done.code == 0, done.err
     found = lines(tmp_path / "quick")
     assert {one["cell"]: one.get("error") for one in found.values() if one["status"] != "done"} == {}

@@ -30,8 +30,7 @@ threads = 1
 """
 SEEDS = (
     "aem2tl",
-    "ecat",
-    *(pytest.param(one, marks=pytest.mark.long) for one in ("autoifs", "mmoe", "sass", "star", "dann")),
+    *(pytest.param(one, marks=pytest.mark.long) for one in ("autoifs", "ecat", "mmoe", "sass", "star", "dann")),
 )
 
 SHARDED = ("aem2tl", "autoifs", "sass", "ecat", "widedeep", "single")

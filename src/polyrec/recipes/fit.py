@@ -115,8 +115,7 @@ def _fit(
             if log is not None and endings:
                 log(f"{extra['transfer']['verdict']}.")
             if TEACHER in assemblies and not given:
-                held = transfer.portions.told()
-                here.from_first(lambda: keep_teacher(folder.path / TEACHER, assemblies[TEACHER], prepared, held))
+                _leave_teacher(folder, assemblies[TEACHER], prepared, transfer)
         run_facts = {**_told([one.history for one in results.values()]), "seed": training.seed}
         if here.leads:
             _validated(folder, results[kept], run_facts)
@@ -124,6 +123,11 @@ def _fit(
             return folder
         keep(folder, judged, assemblies[kept], run_facts, progress, extra)
     return folder
+
+
+def _leave_teacher(folder: RunFolder, teacher: Assembly, prepared: Prepared, transfer: Transfer) -> None:
+    held = transfer.portions.told()
+    world().from_first(lambda: keep_teacher(folder.path / TEACHER, teacher, prepared, held))
 
 
 def _validated(folder: RunFolder, result: Result, run: Mapping[str, Any]) -> None:

@@ -1,7 +1,8 @@
 """Plans of stages, and the loop that runs one."""
 
+from polyrec.training.history import Evaluation, History
 from polyrec.training.interrupt import Interrupted
-from polyrec.training.loop import Evaluation, History, train
+from polyrec.training.loop import train
 from polyrec.training.pace import Paced
 from polyrec.training.plan import Carry, Plan, Stage
 from polyrec.training.run import Parts, Result, run

@@ -2,9 +2,8 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import nn
@@ -21,6 +20,7 @@ from polyrec.shapes import Tensor
 from polyrec.training.average import Average
 from polyrec.training.device import device
 from polyrec.training.events import Events
+from polyrec.training.history import Evaluation, History
 from polyrec.training.interrupt import Interrupt, Interrupted
 from polyrec.training.mask import mask_ids
 from polyrec.training.optim import Optimizer
@@ -35,28 +35,6 @@ from polyrec.training.spread import Batches, Sliced, Spread
 from polyrec.training.state import Best, Place, Running
 
 TELL = 50  # steps between events, and between looks at whether the losses are numbers
-
-
-class Evaluation(NamedTuple):
-    """A validation: the number to stop on (higher is better; None where undefined), and the cells behind it."""
-
-    score: float | None
-    cells: Mapping[str, float]
-
-
-@dataclass(frozen=True, slots=True)
-class History:
-    """How a stage went. `snapshots`: weights at the start of an epoch."""
-
-    steps: int
-    rows: int
-    seconds: float  # of training, validation left out
-    best_step: int
-    best_score: float | None
-    stopped_early: bool
-    validations: Sequence[Mapping[str, Any]] = ()
-    snapshots: Mapping[int, Mapping[str, Tensor]] = field(default_factory=dict)
-    taken: float = 0.0  # seconds of everything, in all attempts up to their last checkpoints
 
 
 def train(

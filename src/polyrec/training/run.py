@@ -9,7 +9,8 @@ from torch import nn
 from polyrec.errors import ConfigError
 from polyrec.objectives import Balancer, Objective
 from polyrec.shapes import Tensor
-from polyrec.training.loop import Evaluation, History, train
+from polyrec.training.history import Evaluation, History
+from polyrec.training.loop import train
 from polyrec.training.plan import Plan, Point, Stage, begin_from
 from polyrec.training.progress import Log
 from polyrec.training.spread import Batches
