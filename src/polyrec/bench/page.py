@@ -52,9 +52,7 @@ def html(board: Board) -> str:
         said = tag("ul", *(tag("li", _marked(one)) for one in part.said), class_="said") if part.said else None
         tables = [_html_table(*one) for one in part.tables]
         sections.append(Section(f"part-{place}", part.heading, None, join(said, *tables)))
-    return document(
-        f"Suite {board.suite.name}", [board.suite.about] if board.suite.about else [], sections, "polyrec bench"
-    )
+    return document(f"Suite {board.suite.name}", [], sections, "polyrec bench")
 
 
 def _html_table(caption: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> Markup:
