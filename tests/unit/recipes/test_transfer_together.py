@@ -29,16 +29,12 @@ def run_of(**settings):
     return RunConfig("ecat", data, model={"dim": 4, "widths": [8], "tower_widths": []}, **settings)
 
 
-def result_of(assembly):
-    return SimpleNamespace(parts=SimpleNamespace(model=assembly.model, objective=assembly.objective))
-
-
 @pytest.mark.parametrize("what", ["distilled", "adversarial"])
 def test_what_trains_beside_a_stage_leaves_it_the_runs_balancer(what):
     run = run_of(transfer={"target": "s1"}, training={"balancer": "fixed"}, balancer={"weights": {"buy": 0.25}})
     stage = assemble(run, LAYOUT, "transfer")
     if what == "distilled":
-        teacher = result_of(assemble(run, LAYOUT, "teacher"))
+        teacher = assemble(run, LAYOUT, "teacher")
         objective, balancer = distilled(stage, teacher, ROWS, options_of(run), 0.1)
     else:
         objective, balancer = adversarial(stage, 1, ROWS, 0.1)
