@@ -116,12 +116,12 @@ def write(out: Path, line: dict[str, Any]) -> None:
 
 
 def configured(recipe: str, data: DataConfig, seed: int, settings: Sequence[str]) -> RunConfig:
-    from polyrec.config import _set, read_setting
+    from polyrec.config import read_setting, set_option
 
     values: dict[str, Any] = {"model": dict(MODEL), "training": {**TRAINING, "seed": seed}, "stages": {}}
     for one in settings:
         key, value = read_setting(one)
-        _set(values, key, value)
+        set_option(values, key, value)
     return RunConfig(recipe, data, **values)
 
 
