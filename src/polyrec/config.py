@@ -147,7 +147,7 @@ class TransferConfig:
     adversary: NotNegative = 0.1  # of `dann`: strength of its domain classifier
     temperature: Positive = 1.0  # of its rows' weights
     adaptive: bool = True  # distillation weighs rows by whether the teacher is right
-    margin: float = 1.0  # standard errors by which another ending than the last one must be better to be kept
+    margin: float = 2.0  # standard errors by which another ending than the last one must be better to be kept
     parts: Annotated[int, Ge(1)] = 1  # into which the graph is split by user, on disk; for more edges than memory holds
 
 

@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -220,6 +221,39 @@ def test_sharded_tables_resume_in_another_number_of_processes_and_leave_the_bund
         torch.testing.assert_close(one[name], other[name], rtol=1e-3, atol=1e-4)
     for folder in (tmp_path / "whole", out):
         assert Bundle.load(folder / "bundle").manifest.parameters == sum(value.numel() for value in one.values())
+
+
+@pytest.mark.slow
+@pytest.mark.long
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds the processes in /proc")
+@pytest.mark.parametrize("more", [(), ("--set", "training.shard_rows=1")], ids=["whole", "sharded"])
+def test_a_run_killed_twenty_times_ends_as_an_undisturbed_one(log, tmp_path, more):
+    more = (*more, "--set", "training.epochs=12", "--set", "training.patience=12")
+    whole = fit(log, tmp_path / "whole", 2, *more)
+    assert whole.communicate(timeout=300)[0]
+    out, random, kills = tmp_path / "killed", np.random.default_rng(0), 0
+    events = out / "events.jsonl"
+    while kills < 20:
+        count = int(random.integers(2, 4))
+        run, begun = fit(log, out, count, "--resume", *more), time.time()
+        newest = out / "checkpoints" / "train.safetensors"
+        while run.poll() is None and not (newest.exists() and newest.stat().st_mtime > begun):
+            time.sleep(0.02)
+        time.sleep(random.uniform(0, 0.5))
+        found = workers(run.pid) if run.poll() is None else []
+        if not found:
+            break
+        os.kill(found[random.integers(len(found))], signal.SIGKILL)
+        _, told = run.communicate(timeout=90)
+        assert run.returncode == 1, told
+        assert "was ended by SIGKILL" in told
+        kills += 1
+    print(f"{kills} kills, last at step {read(events)[-1].get('step')}")
+    assert kills == 20
+    run = fit(log, out, 2, "--resume", *more)
+    _, told = run.communicate(timeout=300)
+    assert run.returncode == 0, told
+    near(cells(tmp_path / "whole"), cells(out))
 
 
 def test_a_mistake_is_told_once(log, tmp_path):

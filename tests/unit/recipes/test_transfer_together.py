@@ -74,7 +74,7 @@ def transfer_of(**options):
 
 def test_the_ending_that_the_first_process_keeps_is_kept_by_all(monkeypatch):
     mine, first = (
-        (Ending("target", 0.5, gain, 0.02), Ending("settled", 0.5 + gain, 0.0, 0.0)) for gain in (0.0199, 0.0201)
+        (Ending("target", 0.5, gain, 0.02), Ending("settled", 0.5 + gain, 0.0, 0.0)) for gain in (0.0399, 0.0401)
     )
     monkeypatch.setattr(transferring, "endings", lambda *_: mine)
     transfer = transfer_of()
