@@ -5,8 +5,9 @@
 Both start from a fit on the first days. Each later day is judged before anybody has trained on it: by the model that
 `polyrec update` carried there, by a fresh fit on all days before, and by the first fit left as it was. AUC is over all
 rows of a day, a mean of three tasks over all impressions; seconds are the processor's over the whole call, judging and
-writing included. On the first day after the first fit all three are one model, so it is left out. A finished day of a
-seed is not run again.
+writing included. On the first day after the first fit all three are one model, so it is left out. Days are learned from
+whatever the guards say: users' histories grow from day to day, which is a shift. A finished day of a seed is not run
+again.
 """
 
 import argparse
@@ -67,7 +68,7 @@ def one_seed(options: argparse.Namespace, seed: int) -> list[dict[str, Any]]:
             again = auc(retrained["folder"], days[place]) if retrained else None
             first = auc(begin["folder"], days[place])
             started = time.process_time()
-            settings = Options(epochs=options.epochs, replay=options.replay, keep=2)
+            settings = Options(epochs=options.epochs, replay=options.replay, keep=2, force=True)
             done = update(begin["folder"], [str(days[place])], folder / name, options=settings)
             seconds = time.process_time() - started
             told = read(done.history)[-1]

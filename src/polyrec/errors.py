@@ -46,6 +46,17 @@ def unknown(what: str, value: object, known: Iterable[object], where: str = "") 
     return f"{text} Did you mean {near[0]!r}?" if near else text
 
 
+def sentence(text: str) -> str:
+    """The words with one full stop at their end, or with the mark that they end with.
+
+    Example:
+        >>> sentence("no rows"), sentence("no rows."), sentence("Did you mean 'home'?")
+        ('no rows.', 'no rows.', "Did you mean 'home'?")
+    """
+    words = text.rstrip()
+    return words if words.endswith(("?", "!")) else words.rstrip(".") + "."
+
+
 def together(problems: Sequence[str], heading: str) -> str:
     """Several problems of one file as one message, so that a user mends them all at once.
 

@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 from types import SimpleNamespace
 
+import numpy as np
 import polars as pl
 import pytest
 import torch
@@ -80,7 +81,18 @@ def test_ecat_tells_where_its_rows_came_from_and_keeps_the_best_ending(world, tm
     assert all(one["candidates"] == 0 for one in lines.values() if one["relation"] == 0)
     judged = {cell["scenario"] for cell in report["cells"] if cell["n"] and cell["metric"] == "auc"}
     assert judged == {"s3", "*", "macro"}
+    daily, cells = told["daily"], {(one["scenario"], one["task"], one["space"], one["metric"]): one
+                                   for one in report["cells"]}  # fmt: skip
+    assert list(daily["endings"]) == ["teacher", "target", "tuned", "transfer", "settled"]
+    for task, one in daily["endings"][told["kept"]].items():
+        whole = cells["s3", task, "all", "log_loss"]
+        assert (sum(daily["rows"][task]), sum(daily["positives"][task])) == (whole["n"], whole["positives"])
+        mean = np.average(one["log_loss"], weights=daily["rows"][task])
+        assert mean == pytest.approx(whole["value"], abs=1e-5)
+    drawn = {name: sum(one["rows"]) for name, one in told.get("accepted", {"sources": {}})["sources"].items()}
+    assert drawn == {name: one["candidates"] for name, one in lines.items() if one["candidates"]}
     page = folder.page.read_text()
+    assert "Log-loss of click over time" in page
     assert "The funnel of rows by source scenario" in page
     assert "the target&#x27;s rows alone" in page or "the target's rows alone" in page
 
@@ -120,9 +132,9 @@ def test_relations_are_asked_about_rows_that_the_teacher_is_not_shown(world):
 
 
 def test_a_window_looks_at_the_last_days_alone(world):
-    rows = [transfer_of(world, **{"transfer.window": days}).portions._window.rows() for days in (1, 3, 1000)]
+    rows = [transfer_of(world, **{"transfer.window": days}).portions.window.rows() for days in (1, 3, 1000)]
     assert 0 < rows[0] < rows[1] < rows[2]
-    assert rows[2] == transfer_of(world).portions._window.rows()
+    assert rows[2] == transfer_of(world).portions.window.rows()
 
 
 @pytest.mark.slow

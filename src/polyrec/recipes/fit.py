@@ -121,6 +121,8 @@ def _fit(
             _validated(folder, results[kept], run_facts)
         if only_validate:
             return folder
+        if transfer is not None:
+            extra["transfer"] |= transfer.over_time(results)
         keep(folder, judged, assemblies[kept], run_facts, progress, extra)
     return folder
 

@@ -155,7 +155,8 @@ class Portions:
         return Rows(self.run, replace(prepared, splits=replace(prepared.splits, valid=found)))
 
     @cached_property
-    def _window(self) -> Source:
+    def window(self) -> Source:
+        """Training rows of the last periods, among which candidates are looked for; all where no window is set."""
         prepared, options = self.everywhere.prepared, self.options
         if options.window is None:
             return prepared.splits.train
@@ -163,7 +164,7 @@ class Portions:
 
     def windowed(self) -> Iterable[Batch]:
         """Training rows of the window, in order."""
-        return self.everywhere.batches(self._window)
+        return self.everywhere.batches(self.window)
 
 
 def validated(rows: Rows) -> Batch:

@@ -18,6 +18,7 @@ from polyrec.errors import ConfigError, unknown
 from polyrec.recipes.assemble import Assembly, assemble, training_of
 from polyrec.recipes.beside import adversarial, distilled
 from polyrec.recipes.endings import Ending, endings, kept, losses_of, verdict
+from polyrec.recipes.over_time import accepted, judged
 from polyrec.recipes.portions import Portions, validated
 from polyrec.recipes.prepare import Prepared
 from polyrec.recipes.recipe import Recipe, get
@@ -86,6 +87,20 @@ class Transfer:
         if found:
             told["verdict"] = verdict(found, kept, len(self.portions.judging)) + (DOUBT if self.doubtful else "")
         return {**told, "target": self.options.target, "endings": [asdict(one) for one in found], "kept": kept}
+
+    def over_time(self, results: Mapping[str, Result]) -> dict[str, Any]:
+        """For the report: every stage by period of the test rows, and what was accepted by period; or why not."""
+        column, found = self.portions.everywhere.prepared.schema.keys.time, self.candidates
+        if column is None:
+            return {}
+        try:
+            told: dict[str, Any] = {"daily": judged(self.portions.rows, results, self.options)}
+            if found is not None:
+                distils = self.chosen is None or self.chosen.alpha > 0
+                told["accepted"] = accepted(self.portions.window, column, found, results, self.options, distils=distils)
+        except ConfigError as reason:  # its time is no time since 1970, and no period is given as a number
+            return {"undated": str(reason)}
+        return {name: one for name, one in told.items() if one is not None}
 
     def endings(self, recipe: Recipe, results: Mapping[str, Result]) -> tuple[str, tuple[Ending, ...]]:
         """Which of several endings is kept, and how each did on rows that stopped and tuned none."""

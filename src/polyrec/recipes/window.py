@@ -2,12 +2,14 @@
 
 from typing import Any, Literal
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from polyrec.data.files import Source
 from polyrec.data.where import Between, Both
 from polyrec.errors import ConfigError
+from polyrec.shapes import Float
 
 Period = Literal["hour", "day", "week"]
 SECONDS: dict[str, int] = {"hour": 3_600, "day": 86_400, "week": 604_800}
@@ -64,17 +66,24 @@ def length(period: Period | float, kind: pa.DataType, value: int | float, column
     )
 
 
+def stored(column: pa.ChunkedArray, name: str) -> Float[np.ndarray, "B"]:
+    """Times as the numbers that are stored, exact to a microsecond or so; NaN where there is none.
+
+    Example:
+        >>> stored(pa.chunked_array([pa.array([86_400, None], pa.timestamp("s"))]), "time").tolist()
+        [86400.0, nan]
+    """
+    return np.asarray(_numbers(column, name).cast(pa.float64(), safe=False).to_numpy(), np.float64)
+
+
+def _numbers(column: Any, name: str) -> Any:
+    """A column or a value of it as the numbers that are stored."""
+    kind = column.type
+    if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_temporal(kind)):
+        raise ConfigError(f"[transfer] window: time column {name!r} has type {kind}. Store it as numbers or times.")
+    return column.cast(pa.int32() if kind.bit_width == 32 else pa.int64()) if pa.types.is_temporal(kind) else column
+
+
 def _latest(source: Source, column: str) -> list[Any]:
     """Each block's latest time, as the number that is stored."""
-    found = []
-    for table in source.tables([column]):
-        latest = pc.max(table[column])
-        kind = latest.type
-        if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_temporal(kind)):
-            raise ConfigError(
-                f"[transfer] window: time column {column!r} has type {kind}. Store it as numbers or times."
-            )
-        if pa.types.is_temporal(kind):
-            latest = latest.cast(pa.int32() if kind.bit_width == 32 else pa.int64())
-        found.append(latest.as_py())
-    return found
+    return [_numbers(pc.max(table[column]), column).as_py() for table in source.tables([column])]

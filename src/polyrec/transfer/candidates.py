@@ -40,6 +40,7 @@ class Found:
     weights: Float[Tensor, "C"]
     told: Mapping[str, Any]
     source: Int[Tensor, "C"]  # scenario of each candidate
+    places: Int[np.ndarray, "C"] | None = None  # of the candidates in the stream of rows that were looked at
 
     def apart(self) -> Batch:
         """All rows under their own scenarios' names; the candidates together weigh as much as the target's rows."""
@@ -94,7 +95,8 @@ def find(
     entire[scenario] = 0
     allowed = torch.tensor([related[name] > 0 and place != scenario for place, name in enumerate(names)])
     found = passing(batches, target, allowed, options)
-    reached, chosen = picked(batches, found, options.ratio * len(target), seed)
+    drawn = picked(batches, found, options.ratio * len(target), seed)
+    reached, chosen = drawn.passed, drawn.rows
     told: dict[str, Any] = {"target": names[scenario], "rows": len(target)}
     if options.relation:
         told["related"] = {"rows": len(unseen), "itself": round(related[names[scenario]], 4)}
@@ -105,7 +107,7 @@ def find(
         told["placebo"] = _placebo(teacher, target, options)
     if not len(chosen):
         sources = _sources(names, scenario, related, entire, reached)
-        return Found(target, chosen, torch.zeros(0), {**told, "sources": sources}, chosen.scenario)
+        return Found(target, chosen, torch.zeros(0), {**told, "sources": sources}, chosen.scenario, drawn.places)
     source = chosen.scenario
     moved = replace(chosen, scenario=torch.full_like(source, scenario))
     adapted = _agreed(_adapted(teacher, target, moved, options)) if options.adaptation else None
@@ -116,7 +118,7 @@ def find(
     counts, edges = np.histogram(weights.numpy(), bins=10, range=(0.0, max(float(weights.max()), 1e-6)))
     told["weights"] = {"edges": [round(one, 4) for one in edges.tolist()], "counts": counts.tolist()}
     told["sources"] = _sources(names, scenario, related, entire, reached, source, weights)
-    return Found(target, moved, weights, told, source)
+    return Found(target, moved, weights, told, source, drawn.places)
 
 
 def target_rows(batches: Batches, scenario: int, name: str) -> Batch:

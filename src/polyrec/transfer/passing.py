@@ -37,6 +37,15 @@ class Passing:
         return self.rows(batch) & _allowed(batch, self.allowed)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Picked:
+    """Rows that were drawn from those that pass."""
+
+    passed: Int[np.ndarray, "S"]  # how many rows of each scenario pass
+    rows: Batch
+    places: Int[np.ndarray, "C"]  # of the rows in the stream of batches, rising
+
+
 def passing(batches: Batches, target: Batch, allowed: Bool[Tensor, "S"], options: TransferConfig) -> Passing:
     """The graph of positives, and the least K with which `ratio` rows of allowed scenarios pass for each target row.
 
@@ -66,18 +75,20 @@ def passing(batches: Batches, target: Batch, allowed: Bool[Tensor, "S"], options
     return Passing(scenario, allowed, graph, max(graph.own, min(enough, len(graph.items))))
 
 
-def picked(batches: Batches, found: Passing, most: float, seed: int) -> tuple[Int[np.ndarray, "S"], Batch]:
-    """How many rows of each scenario pass, and at random about `most` of those of allowed scenarios."""
+def picked(batches: Batches, found: Passing, most: float, seed: int) -> "Picked":
+    """At random about `most` of the rows of allowed scenarios that pass."""
     passed = np.zeros(len(found.allowed), np.int64)
     for batch in batches():
         passed += np.bincount(batch.scenario[found.rows(batch)].numpy(), minlength=len(passed))
     share = min(1.0, most / max(int(passed[found.allowed.numpy()].sum()), 1))
     random = torch.Generator().manual_seed(seed)
-    held = []
+    held, places, seen = [], [np.zeros(0, np.int64)], 0
     for batch in batches():
-        rows = found.candidates(batch) & (torch.rand(len(batch), generator=random) < share)
-        held.append(batch.select(torch.nonzero(rows)[:, 0]))
-    return passed, join(held)
+        rows = torch.nonzero(found.candidates(batch) & (torch.rand(len(batch), generator=random) < share))[:, 0]
+        held.append(batch.select(rows))
+        places.append(rows.numpy() + seen)
+        seen += len(batch)
+    return Picked(passed, join(held), np.concatenate(places))
 
 
 def _need(graph: Reached, batch: Batch) -> Int[np.ndarray, "B"]:

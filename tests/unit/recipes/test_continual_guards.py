@@ -246,6 +246,16 @@ def test_a_missing_column_and_a_label_that_is_no_label_are_refused(looked):
         looked(day(3).with_columns(click=pl.lit(7)))
 
 
+def test_a_new_scenario_that_is_called_by_nothing_is_refused_unless_it_was_there_before(looked):
+    nameless = day(3).with_columns(tab=pl.when(pl.int_range(pl.len()) < 400).then(pl.lit("")).otherwise("tab"))
+    found = inspect(looked(nameless), [("day 0", looked(day(0)))])
+    assert [(one.kind, one.words, one.fatal) for one in found] == [
+        ("columns", "the scenario is '' in 400 of 4,000 rows", True)
+    ]
+    known = nameless.with_columns(pl.col("user").shuffle(seed=1), pl.col("item").shuffle(seed=2))
+    assert not inspect(looked(known), [("day 3", looked(nameless))])
+
+
 def test_rows_are_cut_by_time_and_every_row_is_in_one_period(tmp_path):
     pl.concat([day(0), day(1), day(3)]).write_parquet(tmp_path / "log.parquet")
     found = periods([str(tmp_path / "log.parquet")], SCHEMA, "1000000")

@@ -9,7 +9,8 @@ import torch
 
 from polyrec.config import RunConfig
 from polyrec.data.files import Source
-from polyrec.errors import ConfigError
+from polyrec.errors import ConfigError, DataError, NotReadyError
+from polyrec.evaluation.pages.continual import history_table
 from polyrec.recipes.continual import course as learning
 from polyrec.recipes.continual.course import Options
 from polyrec.recipes.continual.update import rollback, update
@@ -158,6 +159,47 @@ def test_a_pattern_that_grows_is_cut_into_periods_that_are_learned_from_once(wor
     out = update(world / "run", [pattern], tmp_path / "out", every="100000", log=told.append)
     assert [(one["name"], one["rows"]) for one in lines(out)[1:]] == [("time 100000", 1_200), ("time 200000", 1_200)]
     assert "with 1,200 rows; it has 1,207 now, and nothing is learned from the others" in told[0]
+
+
+def test_a_day_of_one_row_is_told_that_nothing_judges_it(world, tmp_path):
+    told = []
+    day(1).head(1).write_parquet(tmp_path / "one.parquet")
+    out = update(world / "run", [str(tmp_path / "one.parquet")], tmp_path / "out", log=told.append)
+    assert lines(out)[1]["notes"][0].startswith("the AUC of click is undefined in 1 row: ")
+    assert [one for one in told if "warning: one: the AUC of click is undefined" in one]
+    assert "one: 1 row, AUC before training undefined; generation 1" in told
+
+
+def test_a_refusal_that_asks_ends_with_its_question(world, tmp_path):
+    day(1).rename({"item": "items"}).write_parquet(tmp_path / "day.parquet")
+    with pytest.raises(DataError, match=r"Did you mean 'items'\? Nothing was learned from it; generation 0 stands\."):
+        update(world / "run", [str(tmp_path / "day.parquet")], tmp_path / "out")
+
+
+def test_a_folder_that_is_not_there_is_said_and_none_is_made(tmp_path):
+    for out in (None, tmp_path / "out"):
+        with pytest.raises(NotReadyError, match=r"gone does not exist\. Name a folder that `polyrec fit`"):
+            update(tmp_path / "gone", ["day.parquet"], out)
+    (tmp_path / "file").write_text("")
+    for name, words in (("gone", "does not exist"), ("file", "is a file")):
+        with pytest.raises(NotReadyError, match=words):
+            rollback(tmp_path / name)
+    assert [one.name for one in tmp_path.iterdir()] == ["file"]
+
+
+def test_the_option_that_is_out_of_its_bounds_is_told_alone():
+    with pytest.raises(ConfigError) as told:
+        Options(replay=1.5)
+    assert str(told.value) == "replay = 1.5 must be at least 0 and less than 1."
+    with pytest.raises(ConfigError, match=r"^epochs = 0 must be at least 1; hold = -0\.1 must be at least 0"):
+        Options(epochs=0, hold=-0.1)
+
+
+def test_the_table_says_which_metric_it_shows(world, tmp_path):
+    out = update(world / "run", [str(world / "day1.parquet")], tmp_path / "out")
+    table = history_table(lines(out)).splitlines()
+    assert table[0].startswith("AUC over all rows of each period before training on it")
+    assert table[2].split() == ["generation", "period", "rows", "click", "forgotten"]
 
 
 def test_one_wrong_clock_is_told_and_makes_no_later_day_late(world, tmp_path):

@@ -33,7 +33,11 @@ def test_so_many_items_are_kept_that_enough_rows_of_reached_users_pass(rows):
     around = [replace(found, kept=kept) for kept in (found.kept - 1, found.kept)]
     counts = [sum(int(one.candidates(part).sum()) for part in parts) for one in around]
     assert counts[0] < enough <= counts[1]
-    reached, chosen = picked(lambda: parts, found, enough, seed=0)
+    drawn = picked(lambda: parts, found, enough, seed=0)
+    reached, chosen = drawn.passed, drawn.rows
+    again = rows.select(torch.from_numpy(drawn.places))
+    assert torch.equal(again.user, chosen.user)
+    assert torch.equal(again.item, chosen.item)
     assert reached[0] == counts[1]
     assert reached[TARGET] == 0
     assert set(chosen.scenario.tolist()) == {0}

@@ -12,6 +12,9 @@ from polyrec.evaluation.text import aligned
 from polyrec.schema import Target
 
 Line = Mapping[str, Any]
+TOLD = (
+    "AUC over all rows of each period before training on it; forgotten: AUC lost since on held rows of earlier periods"
+)
 METRICS = ("auc", "log_loss", "pcoc")
 FORGOT = (
     "Mean AUC over cells on rows of each period that were never trained on. A row is a generation, a column the period "
@@ -51,7 +54,8 @@ def history_table(history: Sequence[Line]) -> str:
         shown = "-" if worst is None else f"{worst:+.4f}"
         lines.append([str(line["generation"]), str(line["name"]), f"{line['rows']:,}",
                       *("-" if one is None else f"{one.value:.4f}" for one in found), shown])  # fmt: skip
-    return aligned(["generation", "period", "rows", *(target.name for target in targets), "forgotten"], lines)
+    table = aligned(["generation", "period", "rows", *(target.name for target in targets), "forgotten"], lines)
+    return f"{TOLD}\n\n{table}"
 
 
 def forgetting(history: Sequence[Line]) -> float | None:

@@ -5,6 +5,7 @@ from typing import Any
 
 from polyrec.evaluation.figures.markup import Markup, join, tag
 from polyrec.evaluation.figures.wording import count, finite
+from polyrec.evaluation.pages.daily import accepted, daily
 from polyrec.evaluation.pages.shell import Section, folded, table
 
 ENDINGS = {
@@ -23,7 +24,7 @@ _LEAD = (
 def transferred(told: Mapping[str, Any]) -> Section | None:
     """The funnel by source scenario and the endings that were tried, best first; None where nothing was."""
     sources, endings = told.get("sources") or (), told.get("endings") or ()
-    if not sources and not endings:
+    if not sources and not endings and not told.get("daily"):
         return None
     parts: list[Markup | None] = [
         tag("p", f"Target: {told.get('target')}, {count(told.get('rows') or 0)} training rows.")
@@ -41,6 +42,9 @@ def transferred(told: Mapping[str, Any]) -> Section | None:
     ]
     if len(endings) > 1:
         parts.append(_endings(endings, str(told.get("kept"))))
+    parts += [daily(told.get("daily") or {}, str(told.get("kept"))), accepted(told.get("accepted") or {})]
+    if told.get("undated"):
+        parts.append(tag("p", f"Nothing is shown over time: {told['undated']}", class_="soft"))
     return Section("transfer", "Transfer", _LEAD if sources else None, join(*parts))
 
 

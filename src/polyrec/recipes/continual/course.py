@@ -30,11 +30,15 @@ class Options:
     training: Mapping[str, Any] = field(default_factory=dict)  # over the run's, for instance a smaller lr
 
     def __post_init__(self) -> None:
-        if not (0 <= self.hold < 1 and 0 <= self.replay < 1 and self.epochs >= 1 and self.keep >= 2):
-            raise ConfigError(
-                f"epochs = {self.epochs} must be at least 1, keep = {self.keep} at least 2, hold = {self.hold} and "
-                f"replay = {self.replay} within 0 and 1."
-            )
+        said = {
+            "epochs": (self.epochs >= 1, "at least 1"),
+            "keep": (self.keep >= 2, "at least 2"),
+            "hold": (0 <= self.hold < 1, "at least 0 and less than 1"),
+            "replay": (0 <= self.replay < 1, "at least 0 and less than 1"),
+        }
+        wrong = [f"{name} = {getattr(self, name)} must be {words}" for name, (fine, words) in said.items() if not fine]
+        if wrong:
+            raise ConfigError(f"{'; '.join(wrong)}.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,7 +34,9 @@ class ContinualFolder:
 
         Raises:
             ConfigError: neither is one.
+            NotReadyError: there is no `folder`.
         """
+        _there(folder)
         if out is not None:
             return cls(Path(out))
         if not (folder / "generations").is_dir():
@@ -94,6 +96,7 @@ class ContinualFolder:
         Raises:
             NotReadyError: none there.
         """
+        _there(self.path)
         if self.generations(2).current is None:
             raise NotReadyError(f"{self.path} holds no generation. Make one with `polyrec update`.")
         return self
@@ -152,3 +155,9 @@ class ContinualFolder:
                 shutil.rmtree(one, ignore_errors=True)
             else:
                 one.unlink(missing_ok=True)
+
+
+def _there(folder: Path) -> None:
+    if not folder.is_dir():
+        what = "is a file" if folder.exists() else "does not exist"
+        raise NotReadyError(f"{folder} {what}. Name a folder that `polyrec fit` or `polyrec update` wrote.")

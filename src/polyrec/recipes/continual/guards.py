@@ -53,7 +53,7 @@ def inspect(
         known: the same model line's AUC on the periods before, by target.
     """
     unit = _unit(profile, [one for _, one in before])
-    found = [*_scenarios(profile), *_duplicate(profile, before), *(unit or _late(profile, until))]
+    found = [*_scenarios(profile, before), *_duplicate(profile, before), *(unit or _late(profile, until))]
     found += _labels(profile, [one for _, one in before])
     found += _shifted(profile, [one for _, one in before])
     found += _strange(profile, [one for _, one in before])
@@ -90,10 +90,16 @@ def stability(new: Iterable[int], old: Iterable[int]) -> np.ndarray:
     return np.asarray((p - q) * np.log(p / q))
 
 
-def _scenarios(profile: Profile) -> list[Finding]:
-    lost = profile.rows - sum(profile.scenarios.values())
-    words = f"the scenario is null in {lost:,} of {profile.rows:,} rows"
-    return [Finding("columns", "scenario", words, fatal=True)] if lost else []
+def _scenarios(profile: Profile, before: Sequence[tuple[str, Profile]]) -> list[Finding]:
+    """Rows of no scenario, or of one that is called by nothing but spaces and has not been there before."""
+    lost = {"null": profile.rows - sum(profile.scenarios.values())}
+    past = {name for _, one in before for name in one.scenarios}
+    lost |= {repr(name): rows for name, rows in profile.scenarios.items() if not name.strip() and name not in past}
+    return [
+        Finding("columns", "scenario", f"the scenario is {name} in {rows:,} of {profile.rows:,} rows", fatal=True)
+        for name, rows in lost.items()
+        if rows
+    ]
 
 
 def _duplicate(profile: Profile, before: Sequence[tuple[str, Profile]]) -> list[Finding]:

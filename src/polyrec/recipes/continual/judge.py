@@ -8,12 +8,14 @@ from polyrec.artifact import Bundle
 from polyrec.data.files import Source
 from polyrec.data.loader import Loader
 from polyrec.evaluation import collect
+from polyrec.evaluation.figures.wording import plural
 from polyrec.evaluation.report import Report
 from polyrec.evaluation.validation import validation
 from polyrec.progress import Progress, told
 from polyrec.recipes.continual.folder import ContinualFolder
 from polyrec.recipes.continual.rows import BATCH
 from polyrec.recipes.continual.state import State
+from polyrec.schema import ALL
 
 METRICS = ("auc", "gauc", "log_loss", "ne", "pcoc")
 WATCHED = 12  # periods that forgetting is measured on: the fit's, and the latest
@@ -43,6 +45,13 @@ def cells(report: Report) -> list[dict[str, Any]]:
         for row in report.rows
         if row.metric in METRICS
     ]
+
+
+def unjudged(report: Report) -> list[str]:
+    """In words, of which tasks the AUC over all rows of a period is undefined, so that nothing judged it."""
+    lost = [row for row in report.rows if (row.scenario, row.space, row.metric) == ("*", ALL, "auc")]
+    return [f"the AUC of {row.task} is undefined in {plural(row.n or 0, 'row')}: {row.note}"
+            for row in lost if row.value is None]  # fmt: skip
 
 
 def pooled_auc(history: Sequence[Mapping[str, Any]]) -> dict[str, list[float]]:

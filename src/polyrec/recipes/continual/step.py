@@ -9,14 +9,15 @@ from polyrec.artifact.manifest import Manifest
 from polyrec.data.moments import shown
 from polyrec.data.profile import Profile
 from polyrec.data.split import Splits
-from polyrec.errors import DataError, together
+from polyrec.errors import DataError, sentence, together
+from polyrec.evaluation.figures.wording import plural
 from polyrec.evaluation.report import Report
 from polyrec.progress import Progress
 from polyrec.recipes import outcome
 from polyrec.recipes.continual.course import Options
 from polyrec.recipes.continual.folder import ContinualFolder
 from polyrec.recipes.continual.guards import Finding, inspect, stray
-from polyrec.recipes.continual.judge import cells, pooled_auc, remembered, scored
+from polyrec.recipes.continual.judge import cells, pooled_auc, remembered, scored, unjudged
 from polyrec.recipes.continual.learn import learn
 from polyrec.recipes.continual.periods import Period
 from polyrec.recipes.continual.rows import held_out, learned_from, of_target, rest, sample
@@ -125,7 +126,7 @@ class Step:
         mend = "Mend its rows, or leave it out (--skip-bad)"
         also = "" if any(one.fatal for one in findings) else ", or learn from it all the same (--force)"
         stands = f"Nothing was learned from it; generation {self.number - 1} stands."
-        raise DataError(f"{words.rstrip('.')}.{chr(10) if len(findings) > 1 else ' '}{stands} {mend}{also}.")
+        raise DataError(f"{sentence(words)}{chr(10) if len(findings) > 1 else ' '}{stands} {mend}{also}.")
 
     def _learn(self, profile: Profile, report: Report, findings: Sequence[Finding], clock: "_Clock") -> State:
         number, before = self.number, self.state.encoder.vocabulary
@@ -152,7 +153,7 @@ class Step:
             "late": profile.late,
             "new scenarios": list(state.encoder.vocabulary.scenarios[len(before.scenarios) :]),
             "new values": {name: count for name, count in new.items() if count},
-            "notes": stray(profile, self.source, state.schema),
+            "notes": [*stray(profile, self.source, state.schema), *unjudged(report)],
             "findings": [asdict(one) for one in findings],
             "cells": cells(report),
             **beside,
@@ -217,9 +218,9 @@ def _words(line: Mapping[str, Any], report: Report) -> str:
              if (row.scenario, row.space, row.metric) == ("*", "all", "auc") and row.value is not None]  # fmt: skip
     new = sum(line["new values"].values())
     more = f", {new:,} new values" if new else ""
-    more += f", new scenarios {', '.join(line['new scenarios'])}" if line["new scenarios"] else ""
+    more += f", new scenarios {', '.join(map(repr, line['new scenarios']))}" if line["new scenarios"] else ""
     judged = f"AUC before training {', '.join(found) or 'undefined'}{_taught(line)}"
-    return f"{line['name']}: {line['rows']:,} rows, {judged}{more}; generation {line['generation']}"
+    return f"{line['name']}: {plural(line['rows'], 'row')}, {judged}{more}; generation {line['generation']}"
 
 
 def _taught(line: Mapping[str, Any]) -> str:
