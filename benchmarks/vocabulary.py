@@ -2,11 +2,11 @@
 
     .venv/bin/python benchmarks/vocabulary.py --rows 1000000000 --ids 100000000 --memory 2048
 
-Ids are drawn as rows are counted, in blocks as a file is read: each of so many as likely as any other, or, with `--zipf`,
-the k-th with a chance in proportion to 1 / k. An id is its number mixed to 64 bits. Each memory, in MB, is what
-POLYREC_VOCABULARY_MB is set to, in a process of its own; one that is large enough spills nothing. Told are the distinct
-ids that were seen, a digest of them in the order of their ids, seconds, the peak (VmHWM) without the program's own, and
-the most that lay on disk.
+Ids are drawn as rows are counted, in blocks as a file is read: each of so many as likely as any other, or, with
+`--zipf`, the k-th with a chance in proportion to 1 / k. An id is its number mixed to 64 bits. Each memory, in MB, is
+what POLYREC_VOCABULARY_MB is set to, in a process of its own; one that is large enough spills nothing. Told are the
+distinct ids that were seen, a digest of them in the order of their ids, seconds of processor (of all threads; set
+POLARS_MAX_THREADS=1 for one), the peak (VmHWM) beside what the program takes before, and the most that lay on disk.
 """
 
 import argparse
@@ -44,15 +44,16 @@ def main() -> None:
         count(given.rows, given.ids, given.least, zipf=given.zipf)
         return
     for memory in given.memory:
-        environment = {**os.environ, MEMORY: str(memory)}
-        print(f"{MEMORY} = {memory:,.0f}:", end=" ", flush=True)
-        subprocess.run([sys.executable, *sys.argv, "--here"], env=environment, check=True)
+        with tempfile.TemporaryDirectory() as folder:
+            environment = {**os.environ, MEMORY: str(memory), "TMPDIR": folder}
+            print(f"{MEMORY} = {memory:,.0f}:", end=" ", flush=True)
+            subprocess.run([sys.executable, *sys.argv, "--here"], env=environment, check=True)
 
 
 def count(rows: int, ids: int, least: int, *, zipf: bool) -> None:
     """Count, order and keep; say what it took."""
     random = np.random.default_rng(0)
-    program, begun, watch = peak(), time.perf_counter(), Watch(Path(tempfile.gettempdir()))
+    program, begun, watch = peak(), time.process_time(), Watch(Path(tempfile.gettempdir()))
     counted = Counted("feature 'id'")
     with Space() as space:
         for start in range(0, rows, BLOCK):
@@ -60,11 +61,11 @@ def count(rows: int, ids: int, least: int, *, zipf: bool) -> None:
             drawn = ids ** random.random(size) - 1 if zipf else random.integers(0, ids, size)
             counted.add(Keys("integer", splitmix64(drawn.astype(np.int64)).view(np.int64)))
             relieve([counted], space)
-        read = time.perf_counter() - begun
+        read = time.process_time() - begun
         values = Values("integer", np.zeros(0, np.int64)).grown(counted, least)
-    taken, seconds = peak() - program, time.perf_counter() - begun
+    taken, seconds = peak() - program, time.process_time() - begun
     print(
-        f"{rows:,} rows, {len(values.known):,} values {'on disk' if values.stored else 'in memory'} ({digest(values)}), "
+        f"{rows:,} rows, {len(values.known):,} values, {digest(values)}, {'on disk' if values.stored else 'in memory'}, "
         f"{seconds:,.0f} s ({read:,.0f} of them counting), peak {taken:,.0f} MB and {program:,.0f} of program, "
         f"disk {watch.done() / 1e6:,.0f} MB",
         flush=True,
@@ -73,11 +74,11 @@ def count(rows: int, ids: int, least: int, *, zipf: bool) -> None:
 
 def digest(values: Values) -> str:
     """Of the values and their order."""
-    found = np.uint64(0)
+    found = 0
     for start in range(0, len(values.known), 2**20):
         part = values.known[start : start + 2**20]
-        found += splitmix64(part ^ np.arange(start, start + len(part))).sum()
-    return f"{int(found):016x}"
+        found ^= int(np.bitwise_xor.reduce(splitmix64(part ^ np.arange(start, start + len(part)))))
+    return f"{found:016x}"
 
 
 def peak() -> float:
@@ -86,18 +87,16 @@ def peak() -> float:
 
 
 class Watch:
-    """How many bytes of ours lay in a folder at most, looked at each second."""
+    """How many bytes lay in a folder at most, looked at each second."""
 
     def __init__(self, folder: Path) -> None:
         self._folder, self._most, self._stop = folder, 0, Event()
         self._thread = Thread(target=self._look, daemon=True)
-        self._before = set(folder.glob("polyrec-*"))
         self._thread.start()
 
     def _look(self) -> None:
         while not self._stop.wait(1.0):
-            ours = set(self._folder.glob("polyrec-*")) - self._before
-            self._most = max(self._most, sum(bytes_of(path) for one in ours for path in one.glob("*")))
+            self._most = max(self._most, sum(map(bytes_of, self._folder.glob("*/*"))))
 
     def done(self) -> int:
         """Bytes."""
@@ -107,7 +106,7 @@ class Watch:
 
 
 def bytes_of(path: Path) -> int:
-    """None where it has been removed meanwhile."""
+    """0 where it has been removed meanwhile."""
     try:
         return path.stat().st_size
     except OSError:
