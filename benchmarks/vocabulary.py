@@ -65,7 +65,7 @@ def count(rows: int, ids: int, least: int, *, zipf: bool) -> None:
         values = Values("integer", np.zeros(0, np.int64)).grown(counted, least)
     taken, seconds = peak() - program, time.process_time() - begun
     print(
-        f"{rows:,} rows, {len(values.known):,} values, {digest(values)}, {'on disk' if values.stored else 'in memory'}, "
+        f"{rows:,} rows, {len(values.known):,} values {'on disk' if values.stored else 'in memory'}: {digest(values)}, "
         f"{seconds:,.0f} s ({read:,.0f} of them counting), peak {taken:,.0f} MB and {program:,.0f} of program, "
         f"disk {watch.done() / 1e6:,.0f} MB",
         flush=True,
