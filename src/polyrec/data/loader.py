@@ -115,8 +115,8 @@ class Loader:
 
     def _windows(self, epoch: int, first: int) -> Iterator[tuple[int, list[Batch]]]:
         mixed = Mixed(self.source, self.shuffle_rows, self.mixed, self.part, self._shared())
-        stream = mixed.blocks(self.encoder.columns(), (self.seed, epoch), first * self.shuffle_rows)
-        for place, blocks in enumerate(_windows_of(stream, self.shuffle_rows), start=first):
+        stream = mixed.windows(self.encoder.columns(), (self.seed, epoch), first)
+        for place, blocks in enumerate(stream, start=first):
             rows = sum(block.rows for block in blocks)
             order = np.random.default_rng((self.seed, epoch, place)).permutation(rows)
             if not self.part.alone:
@@ -189,23 +189,6 @@ def windows(tables: Iterator[pa.Table], rows: int) -> Iterator[pa.Table]:
             count += rest.num_rows
     if held:
         yield pa.concat_tables(held)
-
-
-def _windows_of(blocks: Iterator[Block], rows: int) -> Iterator[list[Block]]:
-    """The same rows in lists of exactly `rows` rows, the last one shorter."""
-    held: list[Block] = []
-    count = 0
-    for block in blocks:
-        rest = block
-        while count + rest.rows >= rows:
-            yield [*held, rest.part(0, rows - count)]
-            rest = rest.part(rows - count, rest.rows)
-            held, count = [], 0
-        if rest.rows:
-            held.append(rest)
-            count += rest.rows
-    if held:
-        yield held
 
 
 def _first(tables: Iterator[pa.Table], rows: int) -> Iterator[pa.Table]:

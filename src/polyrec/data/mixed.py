@@ -1,6 +1,6 @@
 """Rows in a drawn order, in which each of several processes reads row groups of its own."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,30 +16,25 @@ UNEVEN = 1.15  # what a process may read of row groups that are read together, t
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Rows that follow each other: how many, which process reads them (None: each), and they, if this one does."""
+    """Rows of one row group: how many, which process reads them (None: each), and they, if this one does."""
 
     rows: int
     owner: int | None
     table: pa.Table | None
 
-    def part(self, start: int, stop: int) -> "Block":
-        """Its rows from `start` to `stop`."""
-        table = None if self.table is None else self.table.slice(start, stop - start)
-        return Block(stop - start, self.owner, table)
-
 
 @dataclass(frozen=True, slots=True)
 class Mixed:
-    """A source's rows, row groups in an order drawn anew for each seed, `together` of them in turn.
+    """A source's rows in windows, row groups in an order drawn anew for each seed, `together` of them in turn.
 
-    Of row groups that are read together each turn takes the same share, so that every `window` rows hold some of each.
+    Of row groups that are read together each turn takes the same share, so that every window holds some of each.
     They are dealt out to the processes, the largest first, each to the process that has least so far; where one would
     get more than 1.15 of its even share, or less than half of it, every process reads all. The order does not depend on
     the processes.
 
     Args:
         source: the rows.
-        window: rows that are shuffled together.
+        window: its rows.
         together: how many row groups.
         part: this process.
         shared: from which row of the epoch on every process reads all.
@@ -49,8 +44,9 @@ class Mixed:
         >>> from pathlib import Path
         >>> path = Path(tempfile.mkdtemp()) / "log.parquet"
         >>> pq.write_table(pa.table({"week": [1, 2, 3, 4]}), path, row_group_size=2)
-        >>> [block.table["week"].to_pylist() for block in Mixed(Source((path,)), window=2).blocks(["week"], (0, 1))]
-        [[3], [1], [4], [2]]
+        >>> windows = Mixed(Source((path,)), window=2).windows(["week"], (0, 1))
+        >>> [[block.table["week"].to_pylist() for block in blocks] for blocks in windows]
+        [[[1], [3]], [[2], [4]]]
     """
 
     source: Source
@@ -59,18 +55,39 @@ class Mixed:
     part: World = ALONE
     shared: int | None = None
 
-    def blocks(self, columns: Sequence[str], seed: Sequence[int], start: int = 0) -> Iterator[Block]:
-        """All blocks of the order that is drawn from `seed`, the rows of this process among them, without `start` rows.
+    def windows(self, columns: Sequence[str], seed: Sequence[int], first: int = 0) -> Iterator[list[Block]]:
+        """The windows from the first asked for on, each as a block a row group; the last one is shorter.
 
-        Row groups that lie before `start`, and those of other processes, are not opened.
+        Row groups that end before it, and those of other processes, are not opened.
 
         Raises:
             DataError: as `Source.tables`.
         """
         names = tuple(columns)
         self.source.require(names)
+        held: dict[_Reader, int] = {}
+        count = 0
+        for reader, turn in self._turns(names, seed, first * self.window):
+            rows = turn
+            while count + rows >= self.window:
+                rows -= self.window - count
+                held[reader] = held.get(reader, 0) + self.window - count
+                yield self._read(held)
+                held, count = {}, 0
+            if rows:
+                held[reader] = held.get(reader, 0) + rows
+                count += rows
+        if held:
+            yield self._read(held)
+
+    def _read(self, held: Mapping["_Reader", int]) -> list[Block]:
+        mine = (None, self.part.rank)
+        return [Block(rows, one.owner, one.take(rows) if one.owner in mine else None) for one, rows in held.items()]
+
+    def _turns(self, names: tuple[str, ...], seed: Sequence[int], start: int) -> Iterator[tuple["_Reader", int]]:
+        """Whose rows come next, and how many, without `start` rows."""
         counts = self.source.counts()
-        order = np.arange(len(counts))
+        order = np.flatnonzero(counts)
         np.random.default_rng(list(seed)).shuffle(order)
         done = 0
         for at in range(0, len(order), self.together):
@@ -79,24 +96,23 @@ class Mixed:
             done += sum(rows)
             if start < sum(rows):
                 owners = deal(rows, self.part.size) if self.shared is None or done <= self.shared else None
-                yield from self._round(places, rows, owners, names, start)
+                readers = [
+                    _Reader(self.source, place, names, None if owners is None else owners[number])
+                    for number, place in enumerate(places)
+                ]
+                yield from self._round(readers, rows, start)
             start = max(start - sum(rows), 0)
 
-    def _round(
-        self, places: list[int], rows: list[int], owners: list[int] | None, names: tuple[str, ...], start: int
-    ) -> Iterator[Block]:
+    def _round(self, readers: list["_Reader"], rows: list[int], start: int) -> Iterator[tuple["_Reader", int]]:
         turns = max(round(TURNS * sum(rows) / self.window), 1) if self.source.rows() > self.window else 1
-        owned = [None] * len(rows) if owners is None else owners
-        readers = [_Reader(self.source, place, names) for place in places]
         for turn in range(turns):
-            for owner, reader, whole in zip(owned, readers, rows, strict=True):
+            for reader, whole in zip(readers, rows, strict=True):
                 count = whole * (turn + 1) // turns - whole * turn // turns
                 skipped = min(start, count)
                 start -= skipped
                 reader.skip(skipped)
                 if count > skipped:
-                    mine = owner in (None, self.part.rank)
-                    yield Block(count - skipped, owner, reader.take(count - skipped) if mine else None)
+                    yield reader, count - skipped
 
 
 def deal(rows: Sequence[int], size: int) -> list[int] | None:
@@ -118,7 +134,8 @@ def deal(rows: Sequence[int], size: int) -> list[int] | None:
 class _Reader:
     """Rows of a row group, so many at a time; it is opened when the first are taken."""
 
-    def __init__(self, source: Source, place: int, names: tuple[str, ...]) -> None:
+    def __init__(self, source: Source, place: int, names: tuple[str, ...], owner: int | None) -> None:
+        self.owner = owner
         self._stream = source.read(place, names)
         self._held: list[pa.Table] = []
         self._skip = 0

@@ -75,8 +75,8 @@ def read(monkeypatch):
     return found
 
 
-def rows(blocks):
-    return [row for block in blocks if block.table is not None for row in block.table["row"].to_pylist()]
+def rows(windows):
+    return [row for blocks in windows for block in blocks for row in block.table["row"].to_pylist()]
 
 
 def loader(source, encoder, **options):
@@ -88,36 +88,39 @@ def loader(source, encoder, **options):
 def test_every_row_comes_once_in_an_order_of_the_seed(source, where, window, monkeypatch):
     monkeypatch.setattr("polyrec.data.pieces.BLOCK", 90)
     part = Source(source.paths, where)
-    found = [rows(Mixed(part, window).blocks(["row"], (0, epoch))) for epoch in (1, 1, 2)]
+    found = [rows(Mixed(part, window).windows(["row"], (0, epoch))) for epoch in (1, 1, 2)]
     assert found[0] == found[1] != found[2]
     assert sorted(found[0]) == [row for table in part.tables(["row"]) for row in table["row"].to_pylist()]
 
 
 @pytest.mark.parametrize("where", WHERE)
-def test_starting_at_a_row_gives_the_rest(source, where):
-    part = Mixed(Source(source.paths, where), 700)
-    whole = rows(part.blocks(["row"], (4, 1)))
-    for start in (0, 1, 130, 131, 1_999, 2_000, 2_001, len(whole) - 1, len(whole)):
-        assert rows(part.blocks(["row"], (4, 1), start)) == whole[start:]
+def test_starting_at_a_window_gives_the_rest(source, where):
+    part = Mixed(Source(source.paths, where), 370)
+    whole = rows(part.windows(["row"], (4, 1)))
+    for first in range(len(whole) // 370 + 2):
+        assert rows(part.windows(["row"], (4, 1), first)) == whole[first * 370 :]
 
 
 def test_every_window_holds_each_row_group_of_those_that_are_read_together(source):
-    found = np.array(rows(Mixed(source, 400).blocks(["row"], (0, 0)))).reshape(3, -1)
-    for together in found:
-        for start in range(0, len(together) - 400, 100):
-            groups = Counter((together[start : start + 400] // GROUP).tolist())
-            assert len(groups) == 8
-            assert max(groups.values()) <= 2 * min(groups.values())
+    for blocks in Mixed(source, 400).windows(["row"], (0, 0)):
+        assert len(blocks) == 8
+        assert all(40 <= block.rows <= 60 for block in blocks)
 
 
 def test_processes_see_the_same_blocks_and_read_other_rows(source):
-    views = [list(Mixed(source, 700, part=one_of(rank, 4)).blocks(["row"], (0, 3))) for rank in range(4)]
-    alone = list(Mixed(source, 700).blocks(["row"], (0, 3)))
-    for block, *others in zip(alone, *views, strict=True):
+    parts = [Mixed(source, 700), *(Mixed(source, 700, part=one_of(rank, 4)) for rank in range(4))]
+    views = [[block for blocks in part.windows(["row"], (0, 3)) for block in blocks] for part in parts]
+    for block, *others in zip(*views, strict=True):
         assert {(one.rows, one.owner) for one in others} == {(block.rows, others[0].owner)}
         (table,) = [one.table for one in others if one.table is not None]
         assert others[others[0].owner].table is table
         assert table.equals(block.table)
+
+
+def test_row_groups_without_a_row_take_no_place_among_those_that_are_read_together(source):
+    few = source.filtered(Between("week", 0, 5))
+    assert 0 in few.counts()
+    assert len(next(Mixed(few, 500).windows(["row"], (0, 0)))) == 8
 
 
 @given(st.lists(st.integers(0, 1_000), min_size=1, max_size=20), st.integers(1, 9))
