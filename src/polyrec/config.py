@@ -61,6 +61,7 @@ class DataConfig:
     split: Split | None = None
     shuffle_rows: Annotated[int, Ge(1)] = 262_144  # rows held and shuffled at a time
     prefetch: Annotated[int, Ge(0)] = 1  # windows encoded ahead of training
+    mixed: Annotated[int, Ge(1)] = 8  # row groups read in turn; several processes each read their own of them
 
     def __post_init__(self) -> None:
         problems = []

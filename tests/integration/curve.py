@@ -8,6 +8,7 @@ import torch
 
 from polyrec.config import RunConfig
 from polyrec.data.encode import Encoder
+from polyrec.data.mixed import _Reader
 from polyrec.distributed import world
 from polyrec.distributed.join import joined
 from polyrec.nn.sharded import ShardedTable, sharded
@@ -20,6 +21,7 @@ from polyrec.training.spread import Spread
 FOUND = {"losses": [], "weights": {}}
 REDUCES = []
 encode, add, begin, spread, look = Encoder.encode, Losses.add, Reduce.__init__, Spread.begin, ShardedTable._read
+take, TAKEN = _Reader.take, [0]  # training rows that this process has read
 READ: dict[ShardedTable, set[int]] = {}  # distinct rows of other processes that the step under way has read
 TRAFFIC = {"sent": 0, "least": 0, "before": 0}  # bytes of this process: ids, rows and gradients of training steps
 
@@ -32,6 +34,11 @@ def opened(self, batch):
     READ.clear()
     TRAFFIC["before"] = world().sent
     spread(self, batch)
+
+
+def taken(self, rows):
+    TAKEN[0] += rows
+    return take(self, rows)
 
 
 def reading(self, ids):
@@ -60,6 +67,7 @@ def keep(folder, rows, assembly, *_):
     FOUND["weights"] = {name: float(one.double().sum()) for name, one in whole.items()}
     traffic = world().sum(torch.tensor([TRAFFIC["sent"], TRAFFIC["least"]]))
     FOUND["sent"], FOUND["least"] = traffic.tolist()
+    FOUND["taken"] = [int(one) for one in world().gather(torch.tensor(TAKEN))]
     FOUND["bytes"], FOUND["sharded"] = sum(one.bytes for one in REDUCES), sorted(tables)
     if folder.events.exists():
         FOUND["scores"] = [line["score"] for line in read(folder.events) if line["kind"] == "evaluation"]
@@ -69,7 +77,7 @@ def main():
     torch.set_default_dtype(torch.float64)
     Encoder.encode = lambda self, *arguments, **options: encode(self, *arguments, **options).map(doubled)
     Losses.add, Reduce.__init__, fitting.keep = noted, begun, keep
-    Spread.begin, ShardedTable._read = opened, reading
+    Spread.begin, ShardedTable._read, _Reader.take = opened, reading, taken
     with joined() as world:
         fitting.fit(RunConfig.load(sys.argv[1]), f"{sys.argv[2]}.folder")
         if world.leads:

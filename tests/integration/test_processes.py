@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -88,6 +89,16 @@ def test_two_processes_learn_the_same_with_a_part_of_the_rows_each_and_send_litt
     assert found["sharded"] == ["inputs.embedding.tables.16.weight"]
     assert not found["bytes"]
     assert found["least"] < found["sent"] < 1.3 * found["least"]
+
+
+def test_two_processes_learn_the_same_from_row_groups_of_their_own_and_read_no_others(tmp_path):
+    simulate(tmp_path, rows=5_000, scenarios=3, seed=1)
+    pq.write_table(pq.read_table(tmp_path / "log.parquet"), tmp_path / "log.parquet", row_group_size=100)
+    one, two = (curve(tmp_path, "groups", "mmoe", size) for size in (1, 2))
+    same(one, two)
+    (rows,) = one["taken"]
+    assert rows <= sum(two["taken"]) < 1.1 * rows  # the last row groups may be read by both
+    assert max(two["taken"]) < 0.6 * rows
 
 
 @pytest.mark.slow

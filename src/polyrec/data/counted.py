@@ -1,10 +1,13 @@
 """How often each value of a column occurs, chunk by chunk."""
 
+from collections.abc import Collection, Iterator
+
 import numpy as np
 import polars as pl
 import pyarrow as pa
 
 from polyrec.data.keys import KeyKind, Keys, KeyValues, same_kind
+from polyrec.data.spill import Runs, Space
 from polyrec.errors import DataError
 
 FIRST = 2  # the id of the most frequent value
@@ -13,14 +16,14 @@ _MERGE_AT = 2**20
 
 
 class Counted:
-    """Values and their counts, in memory that grows with distinct values and not with rows.
+    """Values and their counts, in memory that grows with distinct values and not with rows, until they are spilled.
 
     Example:
         >>> from polyrec.data.keys import read_keys
         >>> counted = Counted("feature 'tab'")
         >>> counted.add(read_keys(pa.array(["web", "app", None, "app"]), "feature 'tab'"))
-        >>> counted.frequent(1).to_pylist(), counted.nulls
-        (['app', 'web'], 1)
+        >>> [block.to_pylist() for block in counted.frequent(1)], counted.nulls
+        ([['app', 'web']], 1)
     """
 
     def __init__(self, where: str) -> None:
@@ -31,6 +34,20 @@ class Counted:
         self._parts: list[pl.DataFrame] = []
         self._pending = 0
         self._limit = _MERGE_AT
+        self._runs: Runs | None = None
+
+    @property
+    def bytes(self) -> float:
+        """What counts in memory take."""
+        return sum(part.estimated_size() for part in self._parts)
+
+    def spill(self, space: Space) -> None:
+        """Counts so far, merged, onto disk."""
+        if self._parts:
+            self._merge()
+            self._runs = self._runs or Runs(["value"], space)
+            self._runs.write(self._parts[0].sort("value"))
+            self._parts, self._pending, self._limit = [], 0, _MERGE_AT
 
     def add(self, keys: Keys) -> None:
         """Count the rows of a chunk.
@@ -61,20 +78,31 @@ class Counted:
             same_kind(other.kind, self.kind, f"{other.where}, which shares the ids of {self.where},")
         self._note(other.kind, other.rows, other.nulls)
         self._parts += other._parts
+        if self._runs is not None and other._runs is not None:
+            self._runs.take(other._runs)
+        self._runs = self._runs or other._runs
 
-    def nothing(self) -> KeyValues:
-        """No values, of the kind that was seen."""
-        return pa.array([], pa.large_string()) if self.kind == "text" else np.zeros(0, np.int64)
+    def frequent(self, least: int) -> Iterator[KeyValues]:
+        """Values seen at least `least` times, the most frequent first, equals by value, in blocks; forgets them.
 
-    def frequent(self, least: int) -> KeyValues:
-        """Values seen at least `least` times, the most frequent first, equals by value."""
-        if not self._parts:
-            return self.nothing()
-        self._merge()
-        kept = self._parts[0].filter(pl.col("count") >= least)
-        values = kept.sort(["count", "value"], descending=[True, False])["value"]
-        plain = values.to_arrow().cast(pa.large_string()) if self.kind == "text" else np.array(values.to_numpy())
-        return bounded(plain, self.where)
+        Raises:
+            DataError: more values than a table has rows.
+        """
+        if self._runs is None:
+            if self._parts:
+                self._merge()
+                yield self._values(_ranked(self._parts.pop(), least).sort(["rank", "value"])["value"])
+            return
+        self.spill(self._runs.space)
+        ordered = Runs(["rank", "value"], self._runs.space)
+        for block in self._runs.merged():
+            ordered.add(_ranked(block.group_by("value", maintain_order=True).agg(pl.col("count").sum()), least))
+            bounded(ordered.rows, self.where)
+        for block in ordered.merged():
+            yield self._values(block["value"])
+
+    def _values(self, values: pl.Series) -> KeyValues:
+        return values.to_arrow().cast(pa.large_string()) if self.kind == "text" else np.array(values.to_numpy())
 
     def _note(self, kind: KeyKind | None, rows: int, nulls: int) -> None:
         if self.kind is not None:
@@ -90,13 +118,27 @@ class Counted:
         self._limit = max(_MERGE_AT, 2 * self._pending)
 
 
-def bounded(values: KeyValues, where: str) -> KeyValues:
-    """The values, unless they are more than a table has rows."""
-    if len(values) > LARGEST - FIRST:
+def relieve(counted: Collection[Counted], space: Space) -> None:
+    """The largest counts to disk, until half of what memory may hold is free."""
+    if sum(one.bytes for one in counted) > space.most:
+        for one in sorted(counted, key=lambda one: -one.bytes):
+            one.spill(space)
+            if sum(one.bytes for one in counted) <= space.most // 2:
+                return
+
+
+def bounded(count: int, where: str) -> int:
+    """So many values, unless they are more than a table has rows."""
+    if count > LARGEST - FIRST:
         raise DataError(
-            f"{where} has {len(values):,} values; a table holds {LARGEST:,} rows. Set hash = N or a larger min_count."
+            f"{where} has {count:,} values; a table holds {LARGEST:,} rows. Set hash = N or a larger min_count."
         )
-    return values
+    return count
+
+
+def _ranked(counts: pl.DataFrame, least: int) -> pl.DataFrame:
+    kept = counts.filter(pl.col("count") >= least)
+    return kept.select(rank=-pl.col("count"), value=pl.col("value"))
 
 
 def _count(keys: Keys) -> pl.DataFrame:

@@ -18,7 +18,6 @@ from polyrec.data.where import Where
 from polyrec.errors import DataError, together, unknown
 
 _PACKED = (".gz", ".zst", ".bz2", ".xz", ".zip", ".lz4")
-MIXED = 8  # row groups that a shuffled stream reads together
 
 
 def expand(patterns: Sequence[str | Path]) -> tuple[Path, ...]:
@@ -102,6 +101,14 @@ class Source:
         """How many rows meet the condition."""
         return sum(self._kept)
 
+    def counts(self) -> tuple[int, ...]:
+        """How many rows of each row group (or CSV file) meet the condition."""
+        return self._kept
+
+    def read(self, place: int, columns: Sequence[str]) -> Iterator[pa.Table]:
+        """The rows of one row group that meet the condition, by its place among `counts`."""
+        return self._stream(self._pieces[place], tuple(columns))
+
     def filtered(self, where: Where) -> "Source":
         """The rows of the same files that meet `where`."""
         return replace(self, where=where)
@@ -112,36 +119,22 @@ class Source:
             return self  # with what it has counted
         return replace(self, texts=self.texts | frozenset(names))
 
-    def tables(
-        self, columns: Sequence[str] | None = None, start_row: int = 0, seed: Sequence[int] | None = None
-    ) -> Iterator[pa.Table]:
-        """Stream the rows that meet the condition; texts come as dictionaries, each distinct one once.
+    def tables(self, columns: Sequence[str] | None = None, start_row: int = 0) -> Iterator[pa.Table]:
+        """Stream the rows that meet the condition in order; texts come as dictionaries, each distinct one once.
 
         Args:
             columns: which, in this order; all where None.
             start_row: leave out so many rows that meet the condition.
-            seed: None: in the order of the files; else row groups in an order drawn from these numbers, some of
-                them read together, a block of rows of each in turn, so that neighbours come from apart.
 
         Raises:
             DataError: a column is missing, a file is damaged or has no rows.
         """
         names = tuple(self.columns() if columns is None else columns)
         self.require(names)
-        for places in self._rounds(seed):
-            rows = sum(self._kept[place] for place in places)
+        for place, rows in enumerate(self._kept):
             if start_row < rows:
-                streams = [self._stream(self._pieces[place], names) for place in places]
-                yield from _after(_in_turn(streams), start_row)
+                yield from _after(self.read(place, names), start_row)
             start_row = max(start_row - rows, 0)
-
-    def _rounds(self, seed: Sequence[int] | None) -> list[list[int]]:
-        """Pieces that are read together, round by round."""
-        order = np.arange(len(self._pieces))
-        if seed is None:
-            return [[place] for place in order.tolist()]
-        np.random.default_rng(list(seed)).shuffle(order)
-        return [order[at : at + MIXED].tolist() for at in range(0, len(order), MIXED)]
 
     def scan(self) -> pl.LazyFrame:
         """The rows as a lazy polars frame that streams; only columns asked for are read."""
@@ -224,18 +217,6 @@ class Source:
                 yield kept
             elif inside.any():
                 yield kept.filter(pa.array(inside))
-
-
-def _in_turn(streams: list[Iterator[pa.Table]]) -> Iterator[pa.Table]:
-    """A block of each stream in turn until all have ended."""
-    while streams:
-        going = []
-        for stream in streams:
-            table = next(stream, None)
-            if table is not None:
-                yield table
-                going.append(stream)
-        streams = going
 
 
 def _after(tables: Iterator[pa.Table], rows: int) -> Iterator[pa.Table]:

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from polyrec.data.columns import read_lists, read_scenarios, read_vectors
-from polyrec.data.counted import Counted
+from polyrec.data.counted import Counted, relieve
 from polyrec.data.files import Source
 from polyrec.data.keys import read_keys
 from polyrec.data.numbers import DEFAULT_TRANSFORM, Tally, read_floats
+from polyrec.data.spill import Space
 from polyrec.errors import DataError, unknown
 from polyrec.progress import Progress, told
 from polyrec.schema import Feature, Schema
@@ -27,16 +28,22 @@ class Findings:
     tallies: dict[str, Tally]
 
 
-def find(schema: Schema, source: Source, progress: Progress | None = None, *, gaps: bool = False) -> Findings:
+def find(
+    schema: Schema, source: Source, space: Space, progress: Progress | None = None, *, gaps: bool = False
+) -> Findings:
     """Read the features and the scenario of every row once; `progress` is told. `gaps`: features may be all null.
+
+    Counts that are more than `space` lets memory hold lie there.
 
     Raises:
         DataError: no rows; a column is missing, of the wrong type or all null; a scenario is null or undeclared.
+        NotReadyError: the disk is full.
     """
     scenario = schema.keys.scenario
     names = tuple(dict.fromkeys([*(one.name for one in schema.features), scenario]))
     source.require(names)
     gathered = {one.name: _gatherer(one) for one in schema.features}
+    counted = [what for what, _ in gathered.values() if isinstance(what, Counted)]
     scenarios = Counted(f"scenario column {scenario!r}")
     rows = 0
     for table in told(progress, "reading training rows", source.tables(names), source.rows() if progress else 0):
@@ -46,6 +53,7 @@ def find(schema: Schema, source: Source, progress: Progress | None = None, *, ga
                 add(meaningful(chunk))
         for chunk in table[scenario].chunks:
             scenarios.add(read_scenarios(chunk, scenarios.where))
+        relieve(counted, space)
     if not rows:
         raise DataError(f"{', '.join(map(str, source.paths))}: no training rows. Check the split.")
     for name, (what, _) in gathered.items():
@@ -97,8 +105,7 @@ def _scenarios(schema: Schema, counted: Counted) -> tuple[str, ...]:
             f"{counted.where} is null in {counted.nulls:,} of {counted.rows:,} training rows. "
             "Fill it, or leave those rows out."
         )
-    names: pa.Array = counted.frequent(1)
-    found = sorted(names.to_pylist())
+    found = sorted(name for block in counted.frequent(1) for name in pa.array(block).to_pylist())
     for name in found:
         if schema.scenarios and name not in schema.scenarios:
             raise DataError(

@@ -117,6 +117,11 @@ def _check_exact(column: pa.Array, where: str) -> None:
         )
 
 
+def nothing(kind: KeyKind | None) -> KeyValues:
+    """No values of a kind."""
+    return pa.array([], pa.large_string()) if kind == "text" else np.zeros(0, np.int64)
+
+
 def cast(column: pa.Array, kind: pa.DataType, where: str) -> pa.Array:
     """The column as another type, nothing lost.
 

@@ -13,6 +13,7 @@ from polyrec.batch import Batch, Jagged
 from polyrec.data.ahead import ahead
 from polyrec.data.encode import Encoder
 from polyrec.data.files import Source
+from polyrec.data.mixed import TOGETHER, Block, Mixed
 from polyrec.distributed import ALONE, World
 from polyrec.errors import ConfigError
 
@@ -26,19 +27,24 @@ class Position:
 
 
 START = Position()
+_EVERY = -1
+_LEAST = 64  # rows of a batch for each process: of so many drawn ones each process has some
 
 
 class Loader:
     """Batches of a source's rows.
 
-    An epoch takes the row groups in an order drawn from (seed, epoch), cuts the stream of their rows into
-    windows of `shuffle_rows`, permutes each window by (seed, epoch, window) and cuts it into batches as equal
-    as can be, of at most `batch_size`. Nothing is carried from one window to the next: a position names the
+    An epoch takes the row groups in an order drawn from (seed, epoch), `mixed` of them in turn, cuts the stream of
+    their rows into windows of `shuffle_rows`, permutes each window by (seed, epoch, window) and cuts it into batches
+    as equal as can be, of at most `batch_size`. Nothing is carried from one window to the next: a position names the
     rest of the epoch exactly, and memory is that of `prefetch` + 2 windows.
 
-    With `part`, one of several processes, every process reads the same batches in the same order and encodes its own
-    rows of each alone: `share` of a batch's rows. With `pin`, batches lie in page-locked memory, from which copies to a
-    GPU run beside its work; the thread that encodes ahead pins them, a window at a time.
+    With `part`, one of several processes, the batches of all together are those of one. Each process reads and encodes
+    row groups of its own, and has their rows of a batch (`Mixed`); of row groups that cannot be dealt out evenly, or
+    where a batch has fewer than 64 rows a process, each reads all and encodes its share of a batch.
+
+    With `pin`, batches lie in page-locked memory, from which copies to a GPU run beside its work; the thread that
+    encodes ahead pins them, a window at a time.
 
     Example:
         ```python
@@ -59,11 +65,12 @@ class Loader:
         prefetch: int = 1,
         part: World = ALONE,
         pin: bool = False,
+        mixed: int = TOGETHER,
     ) -> None:
-        if batch_size < 1 or shuffle_rows < 1 or prefetch < 0:
+        if batch_size < 1 or shuffle_rows < 1 or prefetch < 0 or mixed < 1:
             raise ConfigError(
-                f"batch_size = {batch_size}, shuffle_rows = {shuffle_rows}, prefetch = {prefetch}: "
-                "the first two must be at least 1, the last at least 0."
+                f"batch_size = {batch_size}, shuffle_rows = {shuffle_rows}, mixed = {mixed}, prefetch = {prefetch}: "
+                "the first three must be at least 1, the last at least 0."
             )
         self.source = source.as_text(encoder.texts)
         self.encoder = encoder
@@ -73,6 +80,7 @@ class Loader:
         self.prefetch = prefetch
         self.part = part
         self.pin = pin
+        self.mixed = mixed
 
     @property
     def rows(self) -> int:
@@ -106,26 +114,41 @@ class Loader:
             yield from batches
 
     def _windows(self, epoch: int, first: int) -> Iterator[tuple[int, list[Batch]]]:
-        columns = self.encoder.columns()
-        stream = self.source.tables(columns, first * self.shuffle_rows, (self.seed, epoch))
-        for place, rows in enumerate(windows(stream, self.shuffle_rows), start=first):
-            order = np.random.default_rng((self.seed, epoch, place)).permutation(rows.num_rows)
+        mixed = Mixed(self.source, self.shuffle_rows, self.mixed, self.part, self._shared())
+        stream = mixed.windows(self.encoder.columns(), (self.seed, epoch), first)
+        for place, blocks in enumerate(stream, start=first):
+            rows = sum(block.rows for block in blocks)
+            order = np.random.default_rng((self.seed, epoch, place)).permutation(rows)
             if not self.part.alone:
-                yield place, self._mine(rows, order)
+                yield place, self._mine(blocks, order)
                 continue
-            batch = self.encoder.encode(rows, strict=True)
+            batch = self.encoder.encode(pa.concat_tables([block.table for block in blocks]), strict=True)
             yield place, cut(self._pinned(batch.select(torch.from_numpy(order))), self.batch_size)
 
-    def _mine(self, rows: pa.Table, order: np.ndarray) -> list[Batch]:
+    def _shared(self) -> int | None:
+        """From which row on every process reads all, lest one have no row of a batch; None: nowhere."""
+        window = min(self.rows, self.shuffle_rows)
+        if window // ceil(window / self.batch_size) < _LEAST * self.part.size:
+            return 0
+        last = self.rows // self.shuffle_rows * self.shuffle_rows
+        return last if last and 0 < self.rows - last < self.shuffle_rows // 2 else None
+
+    def _mine(self, blocks: list[Block], order: np.ndarray) -> list[Batch]:
         """Of each batch of a window the rows that are this process's, the only ones that it encodes."""
+        owners = [_EVERY if block.owner is None else block.owner for block in blocks]
+        owner = np.repeat(owners, [block.rows for block in blocks])
         shares = []
         for start, stop in pairwise(_edges(len(order), self.batch_size)):
-            low, high = self.part.share(stop - start)
-            shares.append(order[start + low : start + high])
+            places = order[start:stop]
+            dealt = places[owner[places] == _EVERY]
+            low, high = self.part.share(len(dealt))
+            shares.append(np.concatenate([places[owner[places] == self.part.rank], dealt[low:high]]))
         mine = np.concatenate(shares)
         chosen = np.zeros(len(order), bool)
         chosen[mine] = True
-        batch = self.encoder.encode(rows.filter(pa.array(chosen)), strict=True)
+        read = pa.concat_tables([block.table for block in blocks if block.table is not None])
+        here = chosen[(owner == _EVERY) | (owner == self.part.rank)]
+        batch = self.encoder.encode(read.filter(pa.array(here)), strict=True)
         batch = self._pinned(batch.select(torch.from_numpy((np.cumsum(chosen) - 1)[mine])))
         ends = np.cumsum([0, *map(len, shares)]).tolist()
         return [part_of(batch, start, stop) for start, stop in pairwise(ends)]

@@ -1,7 +1,9 @@
 """Which value has which id: 0 out of vocabulary, 1 null, 2 and on the values, by falling count."""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -10,11 +12,14 @@ import pyarrow.compute as pc
 
 from polyrec.data.counted import FIRST, Counted, bounded
 from polyrec.data.hashing import hash_keys, hash_text, splitmix64
-from polyrec.data.keys import KeyKind, Keys, KeyValues, same_kind
+from polyrec.data.keys import KeyKind, Keys, KeyValues, nothing, same_kind
 from polyrec.data.lookup import Lookup
+from polyrec.data.spill import held_at_most
+from polyrec.data.stored import Stored, store
 
 UNKNOWN, NULL = 0, 1
 _HELD = 2**18  # values that a dictionary of Python objects may hold
+_BLOCK = 2**20  # values that are taken from one vocabulary into another at a time
 _DENSE_SPAN = 2**22  # widest span of integers that gets a table of its own whatever its count
 
 
@@ -32,6 +37,32 @@ class Values:
     kind: KeyKind
     known: KeyValues  # int64 or large_string, [size - 2]; empty where hashed
     buckets: int | None = None
+    stored: Stored | None = None  # where `known` lies, if it lies on disk
+
+    @classmethod
+    def of(cls, kind: KeyKind, blocks: Iterable[KeyValues], where: str = "the column") -> "Values":
+        """Values that come in the order of their ids; in memory, or on disk where they are many.
+
+        Raises:
+            DataError: more values than a table has rows.
+            NotReadyError: the disk is full.
+        """
+        most, whole = held_at_most(), iter(blocks)
+        held: list[KeyValues] = []
+        count = size = 0
+        for block in whole:
+            held.append(block)
+            count, size = bounded(count + len(block), where), size + block.nbytes
+            if size > most:
+                stored = store(kind, chain(held, whole))
+                return cls(kind, stored.known(), stored=stored)
+        return cls(kind, _joined(kind, held))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """What lies on disk travels as its path."""
+        if self.stored is not None:
+            return _reopened, (self.stored,)
+        return Values, (self.kind, self.known, self.buckets)
 
     def __len__(self) -> int:
         """Rows that an embedding table needs."""
@@ -74,16 +105,23 @@ class Values:
         if self.buckets is not None or counted.kind is None:
             return self
         fresh = counted.frequent(least)
-        new = self.ids(Keys(self.kind, fresh)) == UNKNOWN
-        if isinstance(fresh, np.ndarray):
-            known: KeyValues = np.concatenate([self.known, fresh[new]])
-        else:
-            known = pa.concat_arrays([self.known, fresh.filter(pa.array(new))])
-        return Values(self.kind, bounded(known, counted.where))
+        new = map(self._strange, fresh) if len(self.known) else fresh
+        return Values.of(self.kind, chain(self._blocks(), new), counted.where)
+
+    def _blocks(self) -> Iterator[KeyValues]:
+        for start in range(0, len(self.known), _BLOCK):
+            yield self.known[start : start + _BLOCK]
+
+    def _strange(self, values: KeyValues) -> KeyValues:
+        """Those of some values that are not known."""
+        new = self.ids(Keys(self.kind, values)) == UNKNOWN
+        return values[new] if isinstance(values, np.ndarray) else values.filter(pa.array(new))
 
     @cached_property
     def _dense(self) -> tuple[int, np.ndarray] | None:
         """For integers that lie close together: the lowest, and the id of each from one below it to one above."""
+        if self.stored is not None:
+            return None
         if not len(self.known):
             return 0, np.zeros(3, np.int32)
         low, high = int(self.known.min()), int(self.known.max())
@@ -95,7 +133,9 @@ class Values:
 
     @cached_property
     def _lookup(self) -> Lookup:
-        return Lookup(hash_text(self.known) if self.kind == "text" else splitmix64(self.known))
+        if self.stored is not None:
+            return self.stored.lookup()
+        return Lookup.of(hash_text(self.known) if self.kind == "text" else splitmix64(self.known))
 
     def _find_integers(self, values: np.ndarray) -> np.ndarray:
         dense = self._dense
@@ -116,6 +156,15 @@ class Values:
             same = pc.fill_null(pc.equal(known, values.take(pa.array(seen))), False)
             found[seen[~same.to_numpy(zero_copy_only=False)]] = UNKNOWN
         return found
+
+
+def _joined(kind: KeyKind, blocks: list[KeyValues]) -> KeyValues:
+    whole = [nothing(kind), *blocks]
+    return np.concatenate(whole) if kind == "integer" else pa.concat_arrays(whole)
+
+
+def _reopened(stored: Stored) -> Values:
+    return Values(stored.kind, stored.known(), stored=stored)
 
 
 def _as_ids(places: np.ndarray) -> np.ndarray:

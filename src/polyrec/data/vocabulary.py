@@ -11,7 +11,9 @@ import pyarrow.parquet as pq
 
 from polyrec.data.files import Source
 from polyrec.data.fit import find
+from polyrec.data.keys import KeyKind, KeyValues, nothing
 from polyrec.data.numbers import Numbers
+from polyrec.data.spill import Space
 from polyrec.data.values import Values
 from polyrec.declare import parse
 from polyrec.errors import BundleError
@@ -46,7 +48,7 @@ class Vocabulary:
 
     @classmethod
     def fit(cls, schema: Schema, source: Source, progress: Progress | None = None) -> "Vocabulary":
-        """Read the rows once, in memory that grows with distinct values and not with rows.
+        """Read the rows once, in bounded memory: counts beyond it lie in a temporary folder while this lasts.
 
         Args:
             schema: which columns, and what they mean.
@@ -55,13 +57,15 @@ class Vocabulary:
 
         Raises:
             DataError: a column is missing, of the wrong type or all null; a scenario is null or not declared.
+            NotReadyError: the disk is full.
         """
-        found = find(schema, source, progress)
         values = {}
-        for feature in _owners(schema):
-            counted = found.counts[feature.name]
-            empty = Values(counted.kind or "integer", counted.nothing(), feature.hash)
-            values[feature.name] = empty.grown(counted, feature.min_count or 1)
+        with Space() as space:
+            found = find(schema, source, space, progress)
+            for feature in _owners(schema):
+                counted = found.counts[feature.name]
+                empty = Values(counted.kind or "integer", nothing(counted.kind), feature.hash)
+                values[feature.name] = empty.grown(counted, feature.min_count or 1)
         numbers = {name: tally.fitted() for name, tally in found.tallies.items()}
         return cls(found.scenarios, values, numbers, found.rows)
 
@@ -75,10 +79,12 @@ class Vocabulary:
 
         Raises:
             DataError: as `fit`; a scenario that is not known already, without `scenarios`.
+            NotReadyError: the disk is full.
         """
-        found = find(schema.with_scenarios(() if scenarios else self.scenarios), source, gaps=True)
         least = {feature.name: feature.min_count or 1 for feature in _owners(schema)}
-        values = {name: known.grown(found.counts[name], least[name]) for name, known in self.values.items()}
+        with Space() as space:
+            found = find(schema.with_scenarios(() if scenarios else self.scenarios), source, space, gaps=True)
+            values = {name: known.grown(found.counts[name], least[name]) for name, known in self.values.items()}
         names = (*self.scenarios, *(name for name in found.scenarios if name not in self.scenarios))
         return replace(self, scenarios=names, values=values, rows=self.rows + found.rows)
 
@@ -134,10 +140,14 @@ def _owners(schema: Schema) -> list[Feature]:
 
 
 def _load_values(folder: Path, described: Mapping[str, Any]) -> Values:
-    table = pq.read_table(folder / described["file"], page_checksum_verification=True)
-    column = table["value"].combine_chunks()
-    if len(column) != described["count"]:
-        raise ValueError(f"{described['file']} has {len(column)} values, not {described['count']}")
-    if described["kind"] == "integer":
-        return Values("integer", column.to_numpy(), described["buckets"])
-    return Values("text", column.cast(pa.large_string()), described["buckets"])
+    kind, path = described["kind"], folder / described["file"]
+    with pq.ParquetFile(path, page_checksum_verification=True) as file:
+        if file.metadata.num_rows != described["count"]:
+            raise ValueError(f"{path.name} has {file.metadata.num_rows} values, not {described['count']}")
+        if described["buckets"] is not None:
+            return Values(kind, nothing(kind), described["buckets"])
+        return Values.of(kind, (_plain(kind, batch.column(0)) for batch in file.iter_batches()))
+
+
+def _plain(kind: KeyKind, column: pa.Array) -> KeyValues:
+    return column.to_numpy() if kind == "integer" else column.cast(pa.large_string())

@@ -77,6 +77,7 @@ class Rows:
             prefetch=self.run.data.prefetch,
             part=world(),
             pin=device(training.device).type == "cuda",
+            mixed=self.run.data.mixed,
         )
 
     def evaluate(self, assembly: Assembly) -> Callable[[], Evaluation]:

@@ -134,27 +134,12 @@ def test_row_groups_outside_the_condition_are_not_read(source, monkeypatch):
 
 
 @pytest.mark.parametrize("where", [None, Between("week", 2, 8), Share(0.2, 0.7, 3), Share(0.2, 0.7, 3, "user")])
-@pytest.mark.parametrize("seed", [None, (4, 1)])
-def test_starting_at_a_row_gives_the_rest_of_the_stream(source, where, seed):
+def test_starting_at_a_row_gives_the_rest_of_the_stream(source, where):
     part = Source(source.paths, where)
-    whole = values(part, seed=seed)
+    whole = values(part)
     assert len(whole) == part.rows()
     for start in (0, 1, 129, 130, 131, part.rows() - 1, part.rows()):
-        assert values(part, start_row=start, seed=seed) == whole[start:]
-
-
-def test_a_seed_orders_the_rows_and_loses_none(source, monkeypatch):
-    monkeypatch.setattr(files, "MIXED", 3)
-    one, two = values(source, seed=(0, 1)), values(source, seed=(0, 2))
-    assert one != two
-    assert one == values(source, seed=(0, 1))
-    assert sorted(one) == sorted(two) == list(range(1000))
-
-
-def test_shuffled_row_groups_are_read_in_turn(write, log, monkeypatch):
-    monkeypatch.setattr("polyrec.data.pieces.BLOCK", 10)
-    rows = values(Source((write(log, group=100),)), seed=(0, 0))
-    assert len({row // 100 for row in rows[:80]}) == 8  # the first 80 rows come from 8 groups
+        assert values(part, start_row=start) == whole[start:]
 
 
 def test_texts_come_as_dictionaries(source):

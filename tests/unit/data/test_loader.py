@@ -145,7 +145,7 @@ def test_twenty_epochs_some_broken_off_some_failing_leave_no_thread(source, enco
 
 
 def test_options_out_of_bounds_are_refused(source, encoder):
-    for options in ({"batch_size": 0}, {"shuffle_rows": 0}, {"prefetch": -1}):
+    for options in ({"batch_size": 0}, {"shuffle_rows": 0}, {"prefetch": -1}, {"mixed": 0}):
         with pytest.raises(ConfigError, match="must be at least 1, the last at least 0"):
             loader(source, encoder, **options)
 

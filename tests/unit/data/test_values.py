@@ -8,7 +8,7 @@ from polyrec.data import counted
 from polyrec.data import values as module
 from polyrec.data.counted import Counted
 from polyrec.data.hashing import hash_text
-from polyrec.data.keys import read_keys
+from polyrec.data.keys import nothing, read_keys
 from polyrec.data.values import Values
 from polyrec.errors import DataError
 
@@ -16,7 +16,7 @@ from polyrec.errors import DataError
 def fitted(column, least=1, buckets=None):
     found = Counted("feature 'x'")
     found.add(read_keys(column, "feature 'x'"))
-    return Values(found.kind, found.nothing(), buckets).grown(found, least)
+    return Values(found.kind, nothing(found.kind), buckets).grown(found, least)
 
 
 def ids(values, column):
