@@ -10,7 +10,7 @@ from polyrec.errors import DataError
 from polyrec.retrieval.exact import padded
 from polyrec.retrieval.hits import NOTHING, Hits, Retriever, check_search
 from polyrec.retrieval.order import largest
-from polyrec.shapes import Bool, Float, Int, Tensor
+from polyrec.shapes import Bool, Float, Tensor
 
 
 class Sharded:
@@ -91,5 +91,5 @@ def _between(exclude: Jagged, start: int, stop: int) -> Jagged:
     """The excluded places of one shard, counted from its first."""
     values = exclude.values.long()
     inside = (values >= start) & (values < stop)
-    ends: Int[Tensor, "E"] = torch.cat([torch.zeros(1, dtype=torch.long), torch.cumsum(inside, 0)])
+    ends = torch.cat([torch.zeros(1, dtype=torch.long), torch.cumsum(inside, 0)])
     return Jagged(values[inside] - start, ends[exclude.offsets.long()])
