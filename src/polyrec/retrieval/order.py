@@ -1,7 +1,5 @@
 """The largest of some scores, in an order that is the same however the scores came together."""
 
-import torch
-
 from polyrec.shapes import Float, Int, Tensor
 
 
@@ -12,6 +10,7 @@ def largest(scores: Float[Tensor, "B J"], k: int) -> tuple[Float[Tensor, "B K"],
     has whole.
 
     Example:
+        >>> import torch
         >>> best, at = largest(torch.tensor([[1.0, 3.0, 2.0, 3.0, 2.0, 2.0]]), k=4)
         >>> best.tolist(), at.tolist()
         ([[3.0, 3.0, 2.0, 2.0]], [[1, 3, 2, 4]])

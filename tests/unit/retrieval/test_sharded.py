@@ -103,7 +103,8 @@ def test_faiss_shards_are_merged_and_find_no_less_than_one_index(kind, tmp_path)
 
 
 def share(hits, true):
-    return np.mean([len(set(a) & set(b)) / len(b) for a, b in zip(hits.places.tolist(), true.places.tolist())])
+    both = zip(hits.places.tolist(), true.places.tolist(), strict=True)
+    return np.mean([len(set(a) & set(b)) / len(b) for a, b in both])
 
 
 def test_what_cannot_be_sharded_or_searched_is_refused_in_words():
