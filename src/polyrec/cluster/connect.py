@@ -40,7 +40,8 @@ def connected(workers: int, cpus: int = 1) -> Iterator[Any]:
         return
     address = os.environ.get(ADDRESS)
     try:
-        ray.init(**({"address": address} if address else _local(workers * cpus)), logging_level="WARNING")
+        where = {"address": address} if address else _local(workers * cpus)
+        ray.init(**where, logging_level="ERROR", logging_config=ray.LoggingConfig(log_level="ERROR"))
     except (ConnectionError, TimeoutError) as reason:
         raise NotReadyError(
             f"no Ray cluster answers at {ADDRESS} = {address!r}: {reason}. Start one with `ray start --head`, or unset "
