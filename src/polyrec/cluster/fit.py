@@ -68,7 +68,7 @@ def fit(
                 name="run",
                 storage_path=str(beside),
                 failure_config=FailureConfig(max_failures=retries),
-                logging_config=LoggingConfig(log_level="ERROR"),
+                logging_config=LoggingConfig(log_level="ERROR" if retries else "CRITICAL"),  # told below
             ),
         )
         try:

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 
 from polyrec.artifact.manifest import digests
@@ -55,8 +56,9 @@ def finish(folder: Path, shards: Sequence[int], ann: AnnOptions | None) -> None:
         ann: approximate search; exact where None.
     """
     vectors = _mapped(folder / VECTORS)
-    for place, part in enumerate(vectors.split(list(shards)) if ann is not None else ()):
-        Approximate(part, ann).write(folder / _faiss(place, len(shards)))
+    if ann is not None:
+        for place, part in enumerate(torch.split(vectors, list(shards))):
+            Approximate(part, ann).write(folder / _faiss(place, len(shards)))
     _seal(folder, shards, vectors.shape[1], ann)
 
 
@@ -78,12 +80,12 @@ def read(folder: Path, *, verify: bool = True) -> Retriever:
         raise BundleError(f"{folder / VECTORS} holds {list(vectors.shape)} numbers; {MANIFEST} says otherwise.")
     sizes = told.get("shards", [told["items"]])
     if told["ann"] is None:
-        shards: list[Retriever] = [Exact(part) for part in vectors.split(sizes)]
+        shards: list[Retriever] = [Exact(part) for part in torch.split(vectors, sizes)]
     else:
         options = parse(AnnOptions, told["ann"], str(folder / MANIFEST), BundleError)
         shards = [
             Approximate.read(folder / _faiss(place, len(sizes)), part, options)
-            for place, part in enumerate(vectors.split(sizes))
+            for place, part in enumerate(torch.split(vectors, sizes))
         ]
     return shards[0] if len(shards) == 1 else Sharded(shards)
 
