@@ -1,4 +1,4 @@
-"""Training and scoring on a Ray cluster of two workers on this machine: `make test-ray`, about 4 GB of memory."""
+"""Training and scoring on a Ray cluster of two workers on this machine: `make test-ray`, 3.8 GB of memory."""
 
 import importlib.util
 import json
