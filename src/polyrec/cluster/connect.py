@@ -1,5 +1,6 @@
 """Ray: imported when it is asked for, and a cluster of it to work on."""
 
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -41,7 +42,7 @@ def connected(workers: int, cpus: int = 1) -> Iterator[Any]:
     address = os.environ.get(ADDRESS)
     try:
         where = {"address": address} if address else _local(workers * cpus)
-        ray.init(**where, logging_level="ERROR", logging_config=ray.LoggingConfig(log_level="ERROR"))
+        ray.init(**where, logging_level=logging.ERROR, logging_config=ray.LoggingConfig(log_level="ERROR"))
     except (ConnectionError, TimeoutError) as reason:
         raise NotReadyError(
             f"no Ray cluster answers at {ADDRESS} = {address!r}: {reason}. Start one with `ray start --head`, or unset "
