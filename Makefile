@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-long test-fast test-shapes speed lint types docs clean
+.PHONY: help setup demo test test-long test-ray test-fast test-shapes speed lint types docs clean
 
 help:
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
@@ -25,6 +25,10 @@ test: setup ## every test but the long ones
 
 test-long: setup ## what takes minutes a test: more processes, more balancers, more kills
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m long tests
+
+test-ray: setup ## training and scoring on a Ray cluster of two workers here; installs the ray extra
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[ray]'
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/integration/test_ray.py
 
 test-fast: setup ## the tests that take seconds
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not slow"

@@ -10,6 +10,7 @@ from polyrec.errors import ConfigError
 
 if TYPE_CHECKING:
     from polyrec.config import RunConfig
+    from polyrec.recipes.folder import RunFolder
 
 HELP = """Train a recipe; the folder gets run.toml, events.jsonl, report.json, report.html and a bundle.
 
@@ -26,6 +27,8 @@ def run(
     seed: Annotated[int | None, typer.Option("--seed", help="Of weights and shuffling.")] = None,
     only_validate: Annotated[bool, typer.Option("--only-validate", help="Score no test row; for searches.")] = False,
     processes: Annotated[int, typer.Option("--processes", help="Processes on this machine that share the work.")] = 1,
+    ray: Annotated[bool, typer.Option("--ray", help="Let Ray start them, on its cluster (the ray extra).")] = False,
+    retries: Annotated[int, typer.Option("--retries", help="With --ray: go on so often after a worker fails.")] = 0,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what a process would hold; train nothing.")] = False,
     memory: Annotated[
         float | None, typer.Option("--memory", help="GB of a process: --dry-run says which tables to split.")
@@ -40,13 +43,24 @@ def run(
         return
     if memory is not None:
         raise ConfigError("--memory is for --dry-run, which prints the shard_rows to set. Add --dry-run.")
+    if ray:
+        from polyrec.cluster.fit import fit as fit_on_ray
+
+        config = _config(file, settings, device, seed)
+        folder = out or Path("runs") / config.recipe
+        done = fit_on_ray(
+            config, folder, workers=processes, retries=retries, resume=resume, only_validate=only_validate
+        )
+        _tell(done, only_validate)
+        return
+    if retries:
+        raise ConfigError("--retries is for --ray, which starts workers anew. Add --ray, or use --resume.")
     if processes != 1 and started() == 1:
         from polyrec.distributed.launch import launch
 
         raise typer.Exit(launch(sys.argv[1:], processes))
-    from polyrec.cli.files import log, show
+    from polyrec.cli.files import log
     from polyrec.cli.progress import bars
-    from polyrec.evaluation.report import Report
     from polyrec.recipes.assemble import device_of
     from polyrec.recipes.fit import fit
 
@@ -55,8 +69,15 @@ def run(
     with joined(device_of(config)) as world, bars() as progress:
         said, shown = (log, progress) if world.leads else (None, None)
         finished = fit(config, folder, resume=resume, log=said, progress=shown, only_validate=only_validate)
-    if not world.leads:
-        return
+    if world.leads:
+        _tell(finished, only_validate)
+
+
+def _tell(finished: "RunFolder", only_validate: bool) -> None:
+    """The result, once it is there."""
+    from polyrec.cli.files import log, show
+    from polyrec.evaluation.report import Report
+
     if only_validate:
         show(finished.validation.read_text(encoding="utf-8").rstrip())
         return

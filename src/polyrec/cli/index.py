@@ -17,6 +17,7 @@ def run(
     ann: Annotated[
         str | None, typer.Option("--ann", help="Approximate search with faiss: flat, ivf, hnsw or pq.")
     ] = None,
+    shards: Annotated[int, typer.Option("--shards", help="Parts of each index; faiss builds one at a time.")] = 1,
 ) -> None:
     """Read items, make their vectors, publish the index."""
     from polyrec.artifact import Bundle
@@ -24,10 +25,8 @@ def run(
     from polyrec.data.files import Source, expand
     from polyrec.declare import parse
     from polyrec.retrieval import AnnOptions
-    from polyrec.retrieval.index import ItemIndex
+    from polyrec.retrieval.index import publish
 
     options = None if ann is None else parse(AnnOptions, {"kind": ann}, "--ann")
-    made = ItemIndex.build(Bundle.load(bundle), Source(expand(items)), options)
-    made.save(bundle)
-    sizes = ", ".join(f"{name} {len(shelf.rows):,}" for name, shelf in made.shelves.items())
-    log(f"{made.items.num_rows:,} items indexed in {bundle}: {sizes}")
+    sizes = publish(bundle, Bundle.load(bundle), Source(expand(items)), options, shards)
+    log(f"items indexed in {bundle}: {', '.join(f'{name} {count:,}' for name, count in sizes.items())}")

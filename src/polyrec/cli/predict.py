@@ -14,7 +14,9 @@ Example: polyrec predict runs/mmoe/bundle new.parquet --out scores.parquet
 def run(
     bundle: Annotated[Path, typer.Argument(help="A bundle folder that fit wrote.")],
     data: Annotated[list[str], typer.Argument(help="Parquet or CSV files.")],
-    out: Annotated[Path, typer.Option("--out", help="The parquet file to write.")],
+    out: Annotated[Path, typer.Option("--out", help="The parquet file to write; with --ray: the folder.")],
+    ray: Annotated[bool, typer.Option("--ray", help="Score on a Ray cluster (the ray extra).")] = False,
+    processes: Annotated[int, typer.Option("--processes", help="With --ray: workers that hold the bundle.")] = 1,
 ) -> None:
     """Score files in blocks."""
     from polyrec.cli.files import check_output, log
@@ -25,6 +27,15 @@ def run(
     from polyrec.serving import Scorer
 
     paths = expand(data)
+    if ray:
+        from polyrec.cluster.predict import predict
+
+        with bars() as progress:
+            rows = predict(bundle, paths, out, workers=processes, progress=progress)
+        log(f"{rows:,} rows scored into {out}")
+        return
+    if processes != 1:
+        raise ConfigError("--processes is for --ray. Add --ray; without it one process scores.")
     check_output(out, paths)
     if is_csv(out):
         raise ConfigError(f"--out {out}: predict writes parquet. Name it {out.with_suffix('.parquet')}.")

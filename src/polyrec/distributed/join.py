@@ -28,7 +28,8 @@ def processes() -> int:
 def joined(device: str = "cpu") -> Iterator[World]:
     """Be one of the processes that the launcher started, from RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT.
 
-    Collectives of CPU tensors go by gloo, those of CUDA tensors by NCCL. The device of rank r is GPU LOCAL_RANK.
+    Collectives of CPU tensors go by gloo, those of CUDA tensors by NCCL. The device of rank r is GPU LOCAL_RANK. Where
+    the launcher has joined the processes already, as Ray Train does, it parts them too.
 
     Raises:
         ConfigError: the time limit is no number.
@@ -41,13 +42,15 @@ def joined(device: str = "cpu") -> Iterator[World]:
     cuda = device.startswith("cuda") and torch.cuda.is_available()
     if cuda:
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
-    limit = timedelta(seconds=_limit())
-    dist.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo", timeout=limit)
+    ours = not dist.is_initialized()
+    if ours:
+        dist.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo", timeout=timedelta(seconds=limit()))
     slow = dist.new_group(backend="gloo", timeout=_SLOW)
     store = dist.distributed_c10d._get_default_store()
     with within(Joined(dist.get_rank(), dist.get_world_size(), slow, store)) as one:
         yield one
-        dist.destroy_process_group()  # not after an error: others may be gone, and the end of the process tells them
+        if ours:  # and not after an error: others may be gone, and the end of the process tells them
+            dist.destroy_process_group()
 
 
 def _end_with_parent() -> None:
@@ -56,7 +59,12 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def _limit() -> float:
+def limit() -> float:
+    """Seconds that a process waits for the others in one operation.
+
+    Raises:
+        ConfigError: POLYREC_TIMEOUT is no number above 0.
+    """
     text = os.environ.get(TIMEOUT, str(_DEFAULT))
     try:
         found = float(text)

@@ -6,6 +6,7 @@ import torch
 
 from polyrec.batch import Jagged
 from polyrec.retrieval.hits import NOTHING, Hits, check_search, check_vectors
+from polyrec.retrieval.order import largest
 from polyrec.shapes import Bool, Float, Int, Tensor
 
 ITEMS = 131_072  # in a block of scores
@@ -52,7 +53,7 @@ class Exact:
         exclude: Jagged | None = None,
         allow: Bool[Tensor, "N"] | None = None,
     ) -> Hits:
-        """See `Retriever.search`; equal scores come in no order that is promised."""
+        """See `Retriever.search`; equal scores come in the order of their places."""
         check_search(queries, k, exclude, allow, width=self.width, items=len(self))
         vectors, kept = self.vectors, None
         if allow is not None:
@@ -106,7 +107,7 @@ def _block(queries: Tensor, vectors: Tensor, k: int, hidden: tuple[Tensor, Tenso
     scores, places = (torch.cat(one, 1) for one in zip(*parts, strict=True))
     if len(parts) == 1:
         return scores, places
-    best, at = scores.topk(min(k, scores.shape[1]), 1)
+    best, at = largest(scores, min(k, scores.shape[1]))
     return best, places.gather(1, at)
 
 
@@ -126,12 +127,11 @@ def _parts(queries: Tensor, vectors: Tensor, k: int, hidden: tuple[Tensor, Tenso
 
 
 def _best(scores: Float[Tensor, "B G"], groups: int, k: int) -> Found:
-    """The k largest of each row, by way of the groups that hold them."""
+    """The k largest of each row, by way of the groups that hold them; of equal groups the first ones."""
     if groups <= 2 * k:
-        best, place = scores.topk(k, 1)
-        return best, place
+        return largest(scores, k)
     every = torch.unflatten(scores, 1, (groups, GROUP))
-    group = every.amax(2).topk(k, 1, sorted=False).indices  # [B, k]
+    group = largest(every.amax(2), k)[1].sort(1).values  # [B, k]
     inside = every.gather(1, group[..., None].expand(-1, -1, GROUP)).flatten(1)  # [B, k*GROUP]
-    best, at = inside.topk(k, 1)
+    best, at = largest(inside, k)
     return best, group.gather(1, at // GROUP) * GROUP + at % GROUP

@@ -1,10 +1,12 @@
 """The items of a bundle, and for each scenario a retriever of those that it may show."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from shutil import copytree, rmtree
+from tempfile import mkdtemp
 from typing import Any
+from weakref import finalize
 
 import numpy as np
 import polars as pl
@@ -13,21 +15,16 @@ import pyarrow.parquet as pq
 import torch
 
 from polyrec.artifact import Bundle
-from polyrec.artifact.manifest import digests
 from polyrec.batch import Jagged
-from polyrec.data.encode import Encoder
 from polyrec.data.files import Source
 from polyrec.errors import BundleError, DataError, unknown
-from polyrec.retrieval import store
-from polyrec.retrieval.approximate import AnnOptions, Approximate
-from polyrec.retrieval.exact import Exact
+from polyrec.retrieval import build, store
+from polyrec.retrieval.approximate import AnnOptions
 from polyrec.retrieval.generations import Generations
 from polyrec.retrieval.hits import Hits, Retriever
-from polyrec.retrieval.trial import embed, towers
 from polyrec.shapes import Float, Int, Tensor
 
-FOLDER, MANIFEST, ITEMS = "index", "index.json", "items.parquet"
-BLOCK = 65_536  # items encoded at a time
+FOLDER = "index"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,7 +35,7 @@ class Shelf:
     rows: Int[Tensor, "N"]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class ItemIndex:
     """Items with their features as they came, each once, and a shelf for each scenario that has any.
 
@@ -50,40 +47,46 @@ class ItemIndex:
         key: the item's column.
         items: item key and item features.
         shelves: by scenario.
+        folder: where its files lie.
     """
 
     bundle: str
     key: str
     items: pa.Table
     shelves: Mapping[str, Shelf]
+    folder: Path
 
     @classmethod
-    def build(cls, bundle: Bundle, source: Source, ann: AnnOptions | None = None) -> "ItemIndex":
-        """Vectors of every item in every scenario that it belongs to.
+    def build(cls, bundle: Bundle, source: Source, ann: AnnOptions | None = None, shards: int = 1) -> "ItemIndex":
+        """Vectors of every item in every scenario that it belongs to, in a temporary folder until they are saved.
+
+        Rows are streamed twice: once for keys and scenarios, once for the items' features, whose vectors are written a
+        block at a time. What is held grows with the keys of the items only, and with the index of one faiss shard.
 
         Args:
             bundle: a model with two towers.
             source: rows with the item key and the item features, the last of an item counts. With the scenario column,
                 a row says that its scenario may show the item; without it, every scenario may show every item.
             ann: approximate search (the `ann` extra); exact where None.
+            shards: into which each scenario's items are split; see `Sharded`.
 
         Raises:
             DataError: no items, a column is missing, a scenario is unknown, or the model has no item vectors.
+            ConfigError: less than one shard.
         """
-        towers(bundle.model)
-        items, member = _read(bundle, source)
-        shelves = {}
-        for name in bundle.schema.scenarios:
-            rows = np.arange(items.num_rows) if member is None else member[name]
-            if len(rows):
-                vectors = _vectors(bundle, items.take(pa.array(rows)), name)
-                shelf = Exact(vectors) if ann is None else Approximate(vectors, ann)
-                shelves[name] = Shelf(shelf, torch.from_numpy(rows))
-        return cls(bundle.manifest.identity, _item_key(bundle), items, shelves)
+        folder = Path(mkdtemp(prefix="polyrec-index-"))
+        try:
+            build.write(bundle, source, folder, ann, shards)
+            made = cls._read(folder, bundle, verify=False)
+        except BaseException:
+            rmtree(folder)
+            raise
+        finalize(made, rmtree, folder, ignore_errors=True)
+        return made
 
     def save(self, folder: str | Path) -> Path:
         """Write it as the next generation of a bundle's index; readers of the one before go on undisturbed."""
-        return Generations(Path(folder) / FOLDER).publish(self._write)
+        return Generations(Path(folder) / FOLDER).publish(lambda new: copytree(self.folder, new, dirs_exist_ok=True))
 
     @classmethod
     def load(cls, folder: str | Path, bundle: Bundle, *, verify: bool = True) -> "ItemIndex":
@@ -144,94 +147,34 @@ class ItemIndex:
         found = asked.join(known, on="key", how="left", maintain_order="left")["row"].cast(pl.Int64).fill_null(-1)
         return torch.from_numpy(found.to_numpy().copy())
 
-    def _write(self, folder: Path) -> None:
-        pq.write_table(self.items, folder / ITEMS)
-        names = list(self.shelves)
-        for place, name in enumerate(names):
-            part = folder / f"{place:03d}"
-            store.write(self.shelves[name].retriever, part)
-            np.save(part / "rows.npy", self.shelves[name].rows.numpy())
-        told = {
-            "format": store.FORMAT,
-            "bundle": self.bundle,
-            "key": self.key,
-            "items": self.items.num_rows,
-            "scenarios": names,
-            "files": digests(folder),
-        }
-        (folder / MANIFEST).write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
-
     @classmethod
     def _read(cls, folder: Path, bundle: Bundle, verify: bool) -> "ItemIndex":
-        told = store.manifest(folder, MANIFEST)
+        told = store.manifest(folder, build.MANIFEST)
         if told["bundle"] != bundle.manifest.identity:
             raise BundleError(
                 f"{folder} was made by bundle {told['bundle']}, this is {bundle.manifest.identity}: vectors of two "
                 "models do not go together. Build the index again with `polyrec index`."
             )
         if verify:
-            store.check(folder, told["files"], MANIFEST)
+            store.check(folder, told["files"], build.MANIFEST)
         shelves = {}
         for place, name in enumerate(told["scenarios"]):
             part = folder / f"{place:03d}"
-            rows = torch.from_numpy(np.load(part / "rows.npy", allow_pickle=False))
+            rows = torch.from_numpy(np.load(part / build.ROWS, allow_pickle=False))
             shelves[name] = Shelf(store.read(part, verify=False), rows)
-        return cls(told["bundle"], told["key"], pq.read_table(folder / ITEMS), shelves)
+        return cls(told["bundle"], told["key"], pq.read_table(folder / build.ITEMS), shelves, folder)
 
 
-def completed(rows: pa.Table, encoder: Encoder, scenario: str) -> pa.Table:
-    """Rows with every column that the encoder reads: this scenario, and null for features that are not there."""
-    key = encoder.schema.keys.scenario
-    columns = {key: pa.array([scenario] * rows.num_rows)}
-    for name in encoder.columns(labels=False):
-        if name != key:
-            columns[name] = rows[name] if name in rows.column_names else pa.nulls(rows.num_rows)
-    return pa.table(columns)
+def publish(
+    folder: str | Path, bundle: Bundle, source: Source, ann: AnnOptions | None = None, shards: int = 1
+) -> dict[str, int]:
+    """Build an index as the next generation of a bundle's; how many items each scenario shows.
 
-
-def _vectors(bundle: Bundle, items: pa.Table, scenario: str) -> Float[Tensor, "N D"]:
-    parts = []
-    for start in range(0, items.num_rows, BLOCK):
-        rows = completed(items.slice(start, BLOCK), bundle.encoder, scenario)
-        parts.append(embed(bundle.model, "item", bundle.encoder.encode(rows, labels=False)))
-    return torch.cat(parts)
-
-
-def _item_key(bundle: Bundle) -> str:
-    key = bundle.schema.keys.item
-    if key is None:
-        raise DataError("the bundle's schema names no item key: items cannot be told apart. Set [keys] item and fit.")
-    return key
-
-
-def _read(bundle: Bundle, source: Source) -> tuple[pa.Table, dict[str, np.ndarray] | None]:
-    """Each item once, and for each scenario the rows of its items; None where the rows name no scenarios."""
-    schema, key = bundle.schema, _item_key(bundle)
-    names = list(dict.fromkeys([key, *(one.name for one in schema.features if one.side == "item")]))
-    source = source.as_text(bundle.encoder.texts)
-    source.require(names)
-    scenario = schema.keys.scenario
-    named = scenario in source.columns()
-    found = source.scan().select([*names, scenario] if named else names).filter(pl.col(key).is_not_null()).collect()
-    if not len(found):
-        raise DataError(f"{', '.join(map(str, source.paths))}: no row has an item key ({key!r}). Check the files.")
-    items = found.select(names).unique(subset=[key], keep="last", maintain_order=True)
-    if not named:
-        return _plain(items), None
-    where = found.select(key, pl.col(scenario).cast(pl.String)).unique(maintain_order=True)
-    for name in where[scenario].unique().to_list():
-        if name not in schema.scenarios:
-            raise DataError(unknown("scenario", name, schema.scenarios, "among those of the bundle"))
-    row = where.join(items.select(key).with_row_index("row"), on=key, how="left", maintain_order="left")
-    return _plain(items), {
-        name: row.filter(pl.col(scenario) == name)["row"].cast(pl.Int64).sort().to_numpy().copy()
-        for name in schema.scenarios
-    }
-
-
-def _plain(items: pl.DataFrame) -> pa.Table:
-    found: pa.Table = items.with_columns(pl.col(pl.Categorical).cast(pl.String)).to_arrow()
-    return found
+    See `ItemIndex.build`.
+    """
+    sizes: dict[str, int] = {}
+    Generations(Path(folder) / FOLDER).publish(lambda new: sizes.update(build.write(bundle, source, new, ann, shards)))
+    return sizes
 
 
 def _elsewhere(exclude: Jagged, place: Int[Tensor, "N"]) -> Jagged:

@@ -12,8 +12,9 @@ import torch
 from polyrec.artifact import Bundle
 from polyrec.batch import Jagged
 from polyrec.errors import ConfigError, DataError, unknown
+from polyrec.retrieval.build import completed
 from polyrec.retrieval.hits import NOTHING, Hits
-from polyrec.retrieval.index import ItemIndex, completed
+from polyrec.retrieval.index import ItemIndex
 from polyrec.retrieval.trial import embed, towers
 from polyrec.shapes import Float, Tensor
 

@@ -103,6 +103,5 @@ class Scorer:
 
 
 def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    if pa.types.is_dictionary(column.type):
-        return column.cast(column.type.value_type)
-    return column
+    kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+    return column.cast(pa.string() if pa.types.is_large_string(kind) else kind)  # as every other file's

@@ -1,0 +1,1 @@
+"""The same training and the same scoring on a cluster, by Ray (the `ray` extra)."""

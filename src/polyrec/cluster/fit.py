@@ -1,0 +1,112 @@
+"""Training on a Ray cluster: Ray Train's `TorchTrainer` around the training function of `polyrec fit`."""
+
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+from polyrec.cluster.connect import connected
+from polyrec.config import RunConfig
+from polyrec.distributed.join import joined, limit
+from polyrec.errors import ConfigError, NotReadyError, PolyrecError
+from polyrec.recipes.assemble import device_of, resolve
+from polyrec.recipes.fit import fit as train
+from polyrec.recipes.folder import RunFolder
+
+
+def fit(
+    run: RunConfig,
+    out: str | Path,
+    *,
+    workers: int,
+    retries: int = 0,
+    resume: bool = False,
+    only_validate: bool = False,
+) -> RunFolder:
+    """Train as `polyrec.recipes.fit.fit` does, in `workers` processes that Ray starts and joins.
+
+    A worker has as many CPUs as `training.threads` says (1 where unset), and a GPU where a stage trains on one.
+
+    Args:
+        run: what to train.
+        out: a folder that every machine sees, under the same path.
+        workers: the processes, which share each batch; what is learned is what `--processes` of that number learns.
+        retries: how often Ray starts all of them anew when one of them fails. They go on from the last checkpoint.
+        resume: go on with the run in `out`.
+        only_validate: see `polyrec.recipes.fit.fit`.
+
+    Raises:
+        NotReadyError: Ray is not installed, or a worker died and no retry is left.
+        PolyrecError: what a worker refuses.
+
+    Example:
+        ```python
+        folder = fit(RunConfig.load("run.toml"), "runs/mmoe", workers=8, retries=3)
+        ```
+    """
+    if retries < 0:
+        raise ConfigError(f"--retries {retries} must be at least 0.")
+    folder, run = RunFolder(Path(out).resolve()), run.rooted(Path.cwd())  # a worker has a folder of its own
+    folder.check(resolve(run), resume)
+    cpus, device = int(run.training.get("threads") or 1), device_of(run)
+    beside = folder.path.with_name(f".{folder.path.name}.ray")  # what Ray notes; every machine must see it too
+    with connected(workers, cpus):
+        from ray.train import FailureConfig, LoggingConfig, ScalingConfig, TrainingFailedError
+        from ray.train import RunConfig as Told
+        from ray.train.torch import TorchConfig, TorchTrainer
+
+        cuda = device.startswith("cuda")
+        trainer = TorchTrainer(
+            _work,
+            train_loop_config={"run": run, "out": str(folder.path), "validate": only_validate, "device": device},
+            torch_config=TorchConfig(backend="cpu:gloo,cuda:nccl" if cuda else "gloo", timeout_s=int(limit())),
+            scaling_config=ScalingConfig(
+                num_workers=workers, use_gpu=cuda, resources_per_worker={"CPU": cpus, **({"GPU": 1} if cuda else {})}
+            ),
+            run_config=Told(
+                name="run",
+                storage_path=str(beside),
+                failure_config=FailureConfig(max_failures=retries),
+                logging_config=LoggingConfig(log_level="ERROR" if retries else "CRITICAL"),  # told below
+            ),
+        )
+        try:
+            trainer.fit()
+        except TrainingFailedError as reason:
+            raise _told(reason, retries) from reason
+        finally:
+            shutil.rmtree(beside, ignore_errors=True)
+    return folder
+
+
+def _work(told: dict[str, Any]) -> None:
+    """One worker, in Ray's process group. Every attempt goes on with what there is: the folder was looked at before."""
+    with joined(told["device"]) as here:
+        log = _log if here.leads else None
+        train(told["run"], told["out"], resume=True, log=log, only_validate=told["validate"])
+
+
+def _log(text: str) -> None:
+    sys.stderr.write(text + os.linesep)  # Ray shows it where the run was started
+    sys.stderr.flush()
+
+
+def _told(reason: Exception, retries: int) -> PolyrecError:
+    """The first cause, as one of our errors: what a worker refused, else that it died."""
+    failures: dict[int, Exception] = getattr(reason, "worker_failures", {})
+    causes = {rank: getattr(one, "_base_exc", one) for rank, one in failures.items()}
+    ours = [one for _, one in sorted(causes.items()) if isinstance(one, PolyrecError)]
+    first = next((one for one in ours if not isinstance(one, NotReadyError)), None)
+    if first is not None:
+        return first
+    rank, cause = next(
+        ((rank, one) for rank, one in sorted(causes.items()) if not isinstance(one, PolyrecError)), (-1, reason)
+    )
+    who = f"worker {rank} of the run" if rank >= 0 else "the run"
+    tried = f", {retries} times over" if retries else ""
+    text = (str(cause).strip() or type(cause).__name__).splitlines()[0].rstrip(".")
+    return NotReadyError(
+        f"{who} failed{tried} ({type(cause).__name__}: {text[:200]}). Run the same command again with --resume to go "
+        "on from the last checkpoint; --retries N lets Ray do that by itself."
+    )

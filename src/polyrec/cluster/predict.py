@@ -1,0 +1,134 @@
+"""Scoring files on a Ray cluster: Ray Data deals out parts of them to workers that hold the bundle."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from polyrec import errors
+from polyrec.cluster.connect import connected
+from polyrec.cluster.output import FORMAT, Output
+from polyrec.cluster.parts import ROWS, Part, parts
+from polyrec.data.files import Source
+from polyrec.errors import BundleError, DataError, NotReadyError, PolyrecError
+from polyrec.progress import Progress
+from polyrec.serving import Scorer
+
+RETRIES = 3  # of a part whose worker died
+_BLOCKS = 10_000  # tasks of Ray Data at most; one does several parts then
+
+
+def predict(
+    bundle: str | Path,
+    paths: Sequence[Path],
+    out: str | Path,
+    *,
+    workers: int,
+    least: int = ROWS,
+    progress: Progress | None = None,
+) -> int:
+    """Score files into a folder: `part-N.parquet`, each whole, and `manifest.json` once all are there.
+
+    Read in the order of their names, the files hold the rows that `Scorer.predict` writes. Every part of the input has
+    one file, whoever scores it and however often; run again, what is complete stays. A worker scores on one CPU.
+
+    Args:
+        bundle: its folder, which every machine sees under the same path; so it is with the files and `out`.
+        paths: parquet or CSV files.
+        out: a folder that is new or empty, or holds this very work begun.
+        workers: that hold the bundle, one each.
+        least: rows of a part; see `parts`.
+        progress: told of the parts that are done.
+
+    Returns:
+        The rows in the folder.
+
+    Raises:
+        DataError: no rows, or some that the bundle cannot read.
+        ConfigError: the folder holds something else.
+        NotReadyError: Ray is not installed, or a worker died several times at the same part.
+    """
+    scorer = Scorer.load(bundle)
+    source = Source(tuple(Path(one).resolve() for one in paths)).as_text(scorer.encoder.texts)
+    schema = pa.schema(list(source.columns().items()))
+    every, folder = list(parts(source.paths, schema, least)), Output(Path(out).resolve())
+    plan = {
+        "format": FORMAT,
+        "bundle": scorer.manifest.identity,
+        "rows of a part": least,
+        "files": [[str(one), (told := one.stat()).st_size, told.st_mtime_ns] for one in source.paths],
+    }
+    with connected(workers) as ray:
+        folder.claim(plan)
+        found = {one: rows for one in every if (rows := folder.complete(one)) is not None}
+        rest = [one for one in every if one not in found]
+        work = (str(Path(bundle).resolve()), plan["bundle"], str(folder.path), schema, source.texts)
+        if rest:
+            found |= _scored(ray, rest, work, workers, progress)
+    if not any(found.values()):
+        raise DataError(f"{', '.join(map(str, source.paths))}: no rows to score. Check the files.")
+    folder.finish(plan, [(one, found[one]) for one in every])
+    return sum(found.values())
+
+
+def _scored(
+    ray: Any, rest: Sequence[Part], work: tuple[Any, ...], workers: int, progress: Progress | None
+) -> dict[Part, int]:
+    import ray.data as rows
+
+    context = rows.DataContext.get_current()
+    context.enable_progress_bars = context.print_on_execution_start = False
+    pool = rows.ActorPoolStrategy(size=min(workers, len(rest)))
+    dataset = rows.from_items([asdict(one) for one in rest], override_num_blocks=min(len(rest), _BLOCKS))
+    dataset = dataset.map(_Worker, fn_constructor_args=work, compute=pool, num_cpus=1, max_task_retries=RETRIES)
+    by_number, found = {one.number: one for one in rest}, {}
+    try:
+        for told in dataset.iter_rows():
+            if told["error"]:
+                raise getattr(errors, told["kind"], PolyrecError)(told["error"])
+            found[by_number[told["number"]]] = told["rows"]
+            if progress is not None:
+                progress("scoring parts", len(found), len(rest))
+    except ray.exceptions.RayError as reason:
+        text = str(reason).strip().splitlines()[0]
+        raise NotReadyError(
+            f"a worker failed and Ray gave up ({type(reason).__name__}: {text[:200]}). Run the same command again: what"
+            " is complete stays."
+        ) from reason
+    return found
+
+
+class _Worker:
+    """An actor: the bundle once, and a part at a time."""
+
+    def __init__(self, bundle: str, identity: str, out: str, schema: pa.Schema, texts: frozenset[str]) -> None:
+        self.bundle, self.identity, self.output = bundle, identity, Output(Path(out))
+        self.schema, self.texts = schema, texts
+        self.scorer: Scorer | None = None
+
+    def __call__(self, told: dict[str, Any]) -> dict[str, Any]:
+        """Score a part; what is wrong with it is an answer too, since it would be wrong again."""
+        part = Part(**told)
+        try:
+            return {"number": part.number, "rows": self._score(part), "error": "", "kind": ""}
+        except PolyrecError as reason:
+            return {"number": part.number, "rows": 0, "error": str(reason), "kind": type(reason).__name__}
+
+    def _score(self, part: Part) -> int:
+        known = self.output.complete(part)  # by a worker that died before it could say so
+        if known is not None:
+            return known
+        rows = part.rows(self.schema, self.texts)
+        if not rows.rows():
+            return 0
+        self.scorer = self.scorer or self._load()
+        with self.output.writing(part) as target:
+            return self.scorer.predict(rows, target)
+
+    def _load(self) -> Scorer:
+        scorer = Scorer.load(self.bundle)
+        if scorer.manifest.identity != self.identity:
+            raise BundleError(f"{self.bundle} has become another bundle meanwhile. Run the command again.")
+        return scorer

@@ -1,0 +1,153 @@
+"""Training and scoring on a Ray cluster of two workers on this machine: `make test-ray`, 3.8 GB of memory."""
+
+import importlib.util
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from polyrec.training.events import read
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.long,
+    pytest.mark.timeout(1800),
+    pytest.mark.skipif(
+        importlib.util.find_spec("ray") is None, reason="needs Ray: pip install 'polyrec[ray]', or `make test-ray`"
+    ),
+]
+SLOW = {"RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "600", "RAY_worker_niceness": "0", "OMP_NUM_THREADS": "1"}
+
+
+def started(folder, *arguments):
+    """`polyrec ARGUMENTS` under way; what it says goes to a file."""
+    with (folder / "said.txt").open("w") as said:
+        command = [sys.executable, "-m", "polyrec", *map(str, arguments)]
+        return subprocess.Popen(command, cwd=folder, env={**os.environ, **SLOW}, stdout=said, stderr=said)
+
+
+def ran(folder, *arguments):
+    """Its exit code, and what it said."""
+    run = started(folder, *arguments)
+    return run.wait(900), (folder / "said.txt").read_text()
+
+
+def workers(name, root):
+    """The processes of a command whose title has this name; Ray names its workers so."""
+    below, found = {}, []
+    for one in Path("/proc").glob("[0-9]*"):
+        try:
+            parent = int((one / "stat").read_text().rpartition(")")[2].split()[1])
+            below.setdefault(parent, []).append((int(one.name), (one / "cmdline").read_text()))
+        except OSError:
+            continue
+    open_ = [root]
+    while open_:
+        for pid, title in below.get(open_.pop(), []):
+            open_.append(pid)
+            found += [pid] if name in title else []
+    return sorted(found)
+
+
+def kill_one(run, name, ready, seconds=600):
+    """Kill the last of these workers once `ready()`."""
+    until = time.monotonic() + seconds
+    while not (ready() and workers(name, run.pid)):
+        assert run.poll() is None, "it was faster than the killer"
+        assert time.monotonic() < until
+        time.sleep(0.02)
+    os.kill(workers(name, run.pid)[-1], signal.SIGKILL)
+
+
+def curve(folder):
+    """The losses and scores that it told of, and the weights."""
+    told = [(line["kind"], line.get("losses"), line.get("score")) for line in read(folder / "events.jsonl")]
+    return told, load_file(folder / "bundle/model.safetensors")
+
+
+def test_ray_trains_what_two_processes_train(log, tmp_path):
+    asked = ("fit", log / "run.toml", "--processes", 2)
+    code, said = ran(tmp_path, *asked, "--out", "processes")
+    assert code == 0, said
+    code, said = ran(tmp_path, *asked, "--out", "ray", "--ray")
+    assert code == 0, said
+    assert "0." in said
+    one, other = curve(tmp_path / "processes"), curve(tmp_path / "ray")
+    assert other[0] == one[0]
+    assert one[1].keys() == other[1].keys()
+    assert all(torch.equal(one[1][name], other[1][name]) for name in one[1])
+    assert {path.name for path in tmp_path.iterdir()} == {"data", "processes", "ray", "said.txt"}
+
+
+def test_a_mistake_is_told_in_words(log, tmp_path):
+    (log / "log.parquet").rename(log / "elsewhere.parquet")
+    code, said = ran(tmp_path, "fit", log / "run.toml", "--out", "out", "--processes", 2, "--ray")
+    assert code == 2
+    assert "log.parquet does not exist" in said
+    assert "Traceback" not in said
+
+
+@pytest.mark.parametrize("retries", [0, 1])
+def test_a_worker_that_dies_fails_the_run_or_goes_on_from_the_last_checkpoint(log, tmp_path, retries):
+    asked = ["fit", log / "run.toml", "--processes", 2, "--ray", "--set", "training.checkpoint_steps=3"]
+    asked += ["--set", "training.epochs=8", "--set", "training.patience=8"]
+    run = started(tmp_path, *asked, "--out", "out", "--retries", retries)
+    kill_one(run, "RayTrainWorker", (tmp_path / "out/checkpoints/train.safetensors").exists)
+    code, said = run.wait(900), (tmp_path / "said.txt").read_text()
+    if not retries:
+        assert code == 2
+        assert "--resume" in said.splitlines()[-1]
+        assert "Traceback" not in said
+        code, said = ran(tmp_path, *asked, "--out", "out", "--resume")
+    assert code == 0, said
+    steps = [line["step"] for line in read(tmp_path / "out/events.jsonl") if line["kind"] == "evaluation"]
+    assert steps == sorted(set(steps))
+    assert (tmp_path / "out/report.json").exists()
+
+
+@pytest.fixture
+def bundle(log, tmp_path):
+    code, said = ran(tmp_path, "fit", log / "run.toml", "--out", "out", "--set", "training.epochs=1")
+    assert code == 0, said
+    return tmp_path / "out" / "bundle"
+
+
+def test_ray_scores_what_one_process_scores_once_each_though_a_worker_dies(bundle, log, tmp_path):
+    frame, wide = pl.read_parquet(log / "log.parquet"), tmp_path / "wide"
+    wide.mkdir()
+    for number in range(24):
+        frame.sample(fraction=1.0, seed=number, shuffle=True).write_parquet(wide / f"{number:02d}.parquet")
+    files = sorted(wide.iterdir())
+    code, said = ran(tmp_path, "predict", bundle, *files, "--out", "whole.parquet")
+    assert code == 0, said
+    asked = ("predict", bundle, *files, "--out", "scores", "--ray", "--processes", 2)
+    scores = tmp_path / "scores"
+    run = started(tmp_path, *asked)
+    kill_one(run, "MapWorker", lambda: any(scores.glob("part-*")))
+    code = run.wait(900)
+    assert code == 0, (tmp_path / "said.txt").read_text()
+    manifest = json.loads((scores / "manifest.json").read_text())
+    names = [line["file"] for line in manifest["parts"]]
+    assert len(names) == 24
+    assert sorted(path.name for path in scores.iterdir()) == sorted([*names, "manifest.json", "plan.json"])
+    whole = pq.read_table(tmp_path / "whole.parquet")
+    assert pa.concat_tables(pq.read_table(scores / name) for name in names).equals(whole)
+    assert manifest["rows"] == whole.num_rows == 24 * len(frame)
+    # again: what is complete stays, what is missing comes
+    times = {name: (scores / name).stat().st_mtime_ns for name in names}
+    (scores / names[7]).unlink()
+    code, said = ran(tmp_path, *asked)
+    assert code == 0, said
+    changed = [name for name in names if (scores / name).stat().st_mtime_ns != times[name]]
+    assert changed == [names[7]]
+    assert pa.concat_tables(pq.read_table(scores / name) for name in names).equals(whole)
