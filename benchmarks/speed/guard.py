@@ -3,8 +3,8 @@
     .venv/bin/python benchmarks/speed/guard.py
 
 polyrec from parquet at least 0.8 times the loop written by hand (`loops.py`) at 3 scenarios; a row at 300 scenarios at
-most 1.3 times a row at 3, in batches of 8,192. The best of the rounds count, since other work on the machine only ever slows a round; it
-ends with the first round after which both hold.
+most 1.3 times a row at 3, in batches of 8,192. The best of the rounds count, since other work on the machine only ever
+slows a round; it ends with the first round after which both hold.
 """
 
 import sys
