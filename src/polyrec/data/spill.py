@@ -124,7 +124,7 @@ class Runs:
         if not len(frame):
             return
         whole = _plain(frame.to_arrow())
-        rows = max(64, BLOCK * len(frame) // max(whole.nbytes, 1))
+        rows = max(1, BLOCK * len(frame) // max(whole.nbytes, 1))
         if self._writer is None:
             self._path, self._blocks = self.space.file(), 0
             self._writer = pa.ipc.new_file(self._path, whole.schema)

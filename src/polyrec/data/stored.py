@@ -1,5 +1,6 @@
 """Known values that are too many for memory: in files of their own, mapped, and found there by their hashes."""
 
+import os
 import shutil
 import tempfile
 import weakref
@@ -37,6 +38,10 @@ class Stored:
     count: int
     longest: int
     _bytes: int = field(repr=False)  # of all texts
+
+    def __deepcopy__(self, memo: Any) -> "Stored":
+        """Itself: a copy would outlive the folder."""
+        return self
 
     def known(self) -> KeyValues:
         """The values: int64 or large_string."""
@@ -83,8 +88,14 @@ def store(kind: KeyKind, blocks: Iterable[KeyValues]) -> Stored:
             shutil.rmtree(folder, ignore_errors=True)
             raise
     made = Stored(folder, kind, hashes.rows, longest, total)
-    weakref.finalize(made, shutil.rmtree, folder, ignore_errors=True)
+    weakref.finalize(made, _remove, folder, os.getpid())
     return made
+
+
+def _remove(folder: Path, maker: int) -> None:
+    """In the process that made it; one forked from it must leave it."""
+    if os.getpid() == maker:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _write_values(folder: Path, kind: KeyKind, blocks: Iterable[KeyValues], hashes: Runs) -> int:

@@ -164,7 +164,9 @@ def _joined(kind: KeyKind, blocks: list[KeyValues]) -> KeyValues:
 
 
 def _reopened(stored: Stored) -> Values:
-    return Values(stored.kind, stored.known(), stored=stored)
+    values = Values(stored.kind, stored.known(), stored=stored)
+    _ = values._lookup  # every file is open now: who sent it may go
+    return values
 
 
 def _as_ids(places: np.ndarray) -> np.ndarray:

@@ -1,3 +1,4 @@
+import copy
 import gc
 import os
 import pickle
@@ -258,3 +259,22 @@ def test_a_folder_is_made_where_the_system_says(temporary):
         assert space.file().parent.parent == temporary
         assert space.file() != space.file()
         assert isinstance(space.folder, Path)
+
+
+def test_a_forked_process_and_a_copy_leave_the_folder_of_known_values(monkeypatch, temporary):
+    monkeypatch.setenv(MEMORY, TINY)
+    mine, forked = (Values.of("integer", [np.arange(0, 4_000, 2)]) for _ in range(2))
+    own, shared = mine.stored.folder, forked.stored.folder
+    maker = os.getpid()
+    with monkeypatch.context() as child:
+        child.setattr(os, "getpid", lambda: maker + 1)
+        del forked
+        gc.collect()
+    assert shared.exists()
+    other = copy.deepcopy(mine)
+    del mine
+    gc.collect()
+    assert other.ids(read_keys(pa.array([6, 7]), "n")).tolist() == [5, 0]
+    del other
+    gc.collect()
+    assert not own.exists()
