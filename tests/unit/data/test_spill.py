@@ -2,6 +2,7 @@ import copy
 import gc
 import os
 import pickle
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -271,6 +272,7 @@ def test_a_forked_process_and_a_copy_leave_the_folder_of_known_values(monkeypatc
         del forked
         gc.collect()
     assert shared.exists()
+    shutil.rmtree(shared)
     other = copy.deepcopy(mine)
     del mine
     gc.collect()
