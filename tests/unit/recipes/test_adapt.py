@@ -32,11 +32,12 @@ BUDGET = TrainingConfig(epochs=4, batch_size=64, lr=0.02, evaluations=1, patienc
 
 @pytest.fixture
 def trained(log, tmp_path):
-    """A model of two scenarios, and rows of a third that turns their taste round."""
+    """A model of two scenarios, and rows of a third that wants what costs more."""
     run = RunConfig.load(log / "run.toml", {"recipe": "autoifs-noselect", "training": {}, **SMALL, **LEARNED})
     folder = fit(run, tmp_path / "fitted")
     rows = pl.read_parquet(log / "log.parquet").sample(1500, seed=1).sort("day")
-    mini = rows.with_columns(tab=pl.lit("mini"), is_click=1 - pl.col("is_click"), is_buy=pl.lit(0, pl.Int8))
+    wanted = (pl.col("price").fill_null(0.0) > 7.0) ^ (pl.col("user_id") % 10 == 0)
+    mini = rows.with_columns(tab=pl.lit("mini"), is_click=wanted.cast(pl.Int8))
     mini = mini.with_columns(is_buy=(pl.col("is_click") * (pl.col("user_id") % 2)).cast(pl.Int8))
     mini.write_parquet(log / "mini.parquet")
     return folder.path, str(log / "mini.parquet")
@@ -63,7 +64,7 @@ def test_old_scenarios_score_the_very_same_and_the_new_one_learns(trained, tmp_p
     old = before.probabilities(unadapted)
     click = next(one for target, one in old.items() if target.name == "click")
     plain = area(click.numpy(), unadapted.labels[:, 0].numpy() > 0.5).value
-    assert auc["mini", "click", "all"] > plain + 0.05
+    assert auc["mini", "click", "all"] > plain + 0.3
 
 
 def test_a_second_scenario_leaves_the_first_alone_and_either_goes_without_a_trace(trained, tmp_path):
