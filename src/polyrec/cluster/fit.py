@@ -100,6 +100,8 @@ def _told(reason: Exception, retries: int) -> PolyrecError:
     first = next((one for one in ours if not isinstance(one, NotReadyError)), None)
     if first is not None:
         return first
+    if ours and len(ours) == len(causes):
+        return ours[0]
     rank, cause = next(
         ((rank, one) for rank, one in sorted(causes.items()) if not isinstance(one, PolyrecError)), (-1, reason)
     )

@@ -51,7 +51,9 @@ class Output:
         if self.plan.exists():
             before = json.loads(self.plan.read_text(encoding="utf-8"))
             changed = sorted(key for key in {*before, *plan} if before.get(key) != plan.get(key))
-            if changed:
+            if changed and not any(self.path.glob("part-*.parquet")):
+                write_text(self.plan, json.dumps(plan, indent=1) + "\n")  # files that were mended before any was scored
+            elif changed:
                 raise ConfigError(
                     f"--out {self.path} holds scores of something else: {', '.join(changed)} differ. "
                     "Name another folder, or go on with the same bundle and files."

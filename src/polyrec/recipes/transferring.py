@@ -93,13 +93,17 @@ class Transfer:
         column, found = self.portions.everywhere.prepared.schema.keys.time, self.candidates
         if column is None:
             return {}
+        told: dict[str, Any] = {}
+        try:  # times since 1970 or none, a period that suits them, and not too many of those
+            told["daily"] = judged(self.portions.rows, results, self.options)
+        except ConfigError as reason:
+            told["undated"] = str(reason)
         try:
-            told: dict[str, Any] = {"daily": judged(self.portions.rows, results, self.options)}
             if found is not None:
                 distils = self.chosen is None or self.chosen.alpha > 0
                 told["accepted"] = accepted(self.portions.window, column, found, results, self.options, distils=distils)
-        except ConfigError as reason:  # its time is no time since 1970, and no period is given as a number
-            return {"undated": str(reason)}
+        except ConfigError as reason:
+            told["undated"] = str(reason)
         return {name: one for name, one in told.items() if one is not None}
 
     def endings(self, recipe: Recipe, results: Mapping[str, Result]) -> tuple[str, tuple[Ending, ...]]:

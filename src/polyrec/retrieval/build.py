@@ -118,6 +118,10 @@ def _wanted(bundle: Bundle, source: Source, key: str) -> Wanted:
     if not named:
         return Wanted(rows, {name: np.arange(len(rows)) for name in known})
     for name in last["scenario"].unique().to_list():
+        if name is None:
+            raise DataError(
+                f"scenario column {scenario!r} is null in a row of an item. Fill it, or leave the column out."
+            )
         if name not in known:
             raise DataError(unknown("scenario", name, known, "among those of the bundle"))
     places = last.join(by_item.select("key").with_row_index("place"), on="key")

@@ -129,8 +129,10 @@ def test_a_folder_of_something_else_is_refused(tmp_path):
         Output(tmp_path / "full").claim({"bundle": "one"})
     with pytest.raises(ConfigError, match=r"is a file\. With --ray scores go into a folder"):
         Output(tmp_path / "full" / "mine.txt").claim({"bundle": "one"})
+    Output(tmp_path / "new").claim({"bundle": "one", "files": [1]})
+    Output(tmp_path / "new").claim({"bundle": "one", "files": []})  # mended before a part was scored
     Output(tmp_path / "new").claim({"bundle": "one", "files": []})
-    Output(tmp_path / "new").claim({"bundle": "one", "files": []})
+    (tmp_path / "new" / "part-00000000.parquet").write_bytes(b"")
     with pytest.raises(ConfigError, match="holds scores of something else: bundle differ"):
         Output(tmp_path / "new").claim({"bundle": "two", "files": []})
 

@@ -186,7 +186,7 @@ def test_a_time_that_tells_no_period_is_said_on_the_page_and_stops_nothing(trans
     told = daily.over_time({"teacher": left(transfer, "teacher", 0)})
     assert "period = 1" in told["undated"]
     page = transferred({"target": "mini", "rows": 5, "sources": [{"scenario": "big"}], **told}).content
-    assert "Nothing is shown over time: [transfer] period" in page
+    assert "Not everything is shown over time: [transfer] period" in page
 
 
 def test_the_page_shows_every_stage_and_what_was_accepted(transfer):

@@ -109,3 +109,17 @@ def test_a_vector_file_is_what_was_announced_or_an_error(tmp_path):
         written(torch.ones(2, 4), torch.ones(1, 5))
     with pytest.raises(DataError, match="1 of 2 item vectors hold NaN or infinity"):
         written(torch.tensor([[1.0], [torch.inf]]))
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        ({"item_id": [], "price": [], "tab": []}, "no rows"),
+        ({"item_id": ["a"], "price": [1.0], "tab": [None]}, "'tab' is null in a row of an item"),
+    ],
+)
+def test_no_items_and_items_of_no_scenario_are_refused(bundle, tmp_path, rows, words):
+    frame = pl.DataFrame(rows, schema={"item_id": pl.String, "price": pl.Float64, "tab": pl.String})
+    frame.write_parquet(tmp_path / "items.parquet")
+    with pytest.raises(DataError, match=words):
+        ItemIndex.build(bundle, Source((tmp_path / "items.parquet",)))

@@ -44,7 +44,7 @@ def transferred(told: Mapping[str, Any]) -> Section | None:
         parts.append(_endings(endings, str(told.get("kept"))))
     parts += [daily(told.get("daily") or {}, str(told.get("kept"))), accepted(told.get("accepted") or {})]
     if told.get("undated"):
-        parts.append(tag("p", f"Nothing is shown over time: {told['undated']}", class_="soft"))
+        parts.append(tag("p", f"Not everything is shown over time: {told['undated']}", class_="soft"))
     return Section("transfer", "Transfer", _LEAD if sources else None, join(*parts))
 
 
