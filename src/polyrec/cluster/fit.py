@@ -49,35 +49,42 @@ def fit(
         raise ConfigError(f"--retries {retries} must be at least 0.")
     folder, run = RunFolder(Path(out).resolve()), run.rooted(Path.cwd())  # a worker has a folder of its own
     folder.check(resolve(run), resume)
-    cpus, device = int(run.training.get("threads") or 1), device_of(run)
     beside = folder.path.with_name(f".{folder.path.name}.ray")  # what Ray notes; every machine must see it too
+    cpus = int(run.training.get("threads") or 1)
     with connected(workers, cpus):
-        from ray.train import FailureConfig, LoggingConfig, ScalingConfig, TrainingFailedError
-        from ray.train import RunConfig as Told
-        from ray.train.torch import TorchConfig, TorchTrainer
+        from ray.train import TrainingFailedError
 
-        cuda = device.startswith("cuda")
-        trainer = TorchTrainer(
-            _work,
-            train_loop_config={"run": run, "out": str(folder.path), "validate": only_validate, "device": device},
-            torch_config=TorchConfig(backend="cpu:gloo,cuda:nccl" if cuda else "gloo", timeout_s=int(limit())),
-            scaling_config=ScalingConfig(
-                num_workers=workers, use_gpu=cuda, resources_per_worker={"CPU": cpus, **({"GPU": 1} if cuda else {})}
-            ),
-            run_config=Told(
-                name="run",
-                storage_path=str(beside),
-                failure_config=FailureConfig(max_failures=retries),
-                logging_config=LoggingConfig(log_level="ERROR" if retries else "CRITICAL"),  # told below
-            ),
-        )
+        told = {"run": run, "out": str(folder.path), "validate": only_validate, "device": device_of(run)}
         try:
-            trainer.fit()
+            _trainer(told, beside, workers, cpus, retries).fit()
         except TrainingFailedError as reason:
             raise _told(reason, retries) from reason
         finally:
             shutil.rmtree(beside, ignore_errors=True)
     return folder
+
+
+def _trainer(told: dict[str, Any], beside: Path, workers: int, cpus: int, retries: int) -> Any:
+    """Ray's, around `_work`."""
+    from ray.train import FailureConfig, LoggingConfig, ScalingConfig
+    from ray.train import RunConfig as Told
+    from ray.train.torch import TorchConfig, TorchTrainer
+
+    cuda = told["device"].startswith("cuda")
+    return TorchTrainer(
+        _work,
+        train_loop_config=told,
+        torch_config=TorchConfig(backend="cpu:gloo,cuda:nccl" if cuda else "gloo", timeout_s=int(limit())),
+        scaling_config=ScalingConfig(
+            num_workers=workers, use_gpu=cuda, resources_per_worker={"CPU": cpus, **({"GPU": 1} if cuda else {})}
+        ),
+        run_config=Told(
+            name="run",
+            storage_path=str(beside),
+            failure_config=FailureConfig(max_failures=retries),
+            logging_config=LoggingConfig(log_level="ERROR"),
+        ),
+    )
 
 
 def _work(told: dict[str, Any]) -> None:

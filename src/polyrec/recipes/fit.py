@@ -17,7 +17,7 @@ from polyrec.recipes.assemble import Assembly, assemble, plan_of, resolve, train
 from polyrec.recipes.folder import RunFolder
 from polyrec.recipes.outcome import keep
 from polyrec.recipes.prepare import Prepared, prepare
-from polyrec.recipes.recipe import get
+from polyrec.recipes.recipe import Recipe, get
 from polyrec.recipes.rows import Rows
 from polyrec.recipes.taught import keep_teacher, vocabulary_of
 from polyrec.recipes.transferring import TEACHER, Transfer
@@ -108,12 +108,10 @@ def _fit(
             return _parts(rows, assembly) if transfer is None else transfer.parts(assembly, results)
 
         results = run_plan(plan, build, folder=folder.path, resume=resume, log=log, given=given)
-        kept, extra = plan.stages[-1].name, {}
+        kept = plan.stages[-1].name
+        extra: dict[str, Any] = {}
         if transfer is not None:
-            kept, endings = transfer.endings(recipe, results)
-            extra = {"transfer": transfer.told(endings, kept, read(folder.events))}
-            if log is not None and endings:
-                log(f"{extra['transfer']['verdict']}.")
+            kept, extra = _transferred(transfer, recipe, results, folder, log)
             if TEACHER in assemblies and not given:
                 _leave_teacher(folder, assemblies[TEACHER], prepared, transfer)
         run_facts = {**_told([one.history for one in results.values()]), "seed": training.seed}
@@ -125,6 +123,17 @@ def _fit(
             extra["transfer"] |= transfer.over_time(results)
         keep(folder, judged, assemblies[kept], run_facts, progress, extra)
     return folder
+
+
+def _transferred(
+    transfer: Transfer, recipe: Recipe, results: Mapping[str, Result], folder: RunFolder, log: Log | None
+) -> tuple[str, dict[str, Any]]:
+    """Which ending is kept, and what is told of all."""
+    kept, endings = transfer.endings(recipe, results)
+    told = transfer.told(endings, kept, read(folder.events))
+    if log is not None and endings:
+        log(f"{told['verdict']}.")
+    return kept, {"transfer": told}
 
 
 def _leave_teacher(folder: RunFolder, teacher: Assembly, prepared: Prepared, transfer: Transfer) -> None:

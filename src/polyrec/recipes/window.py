@@ -80,7 +80,7 @@ def _numbers(column: Any, name: str) -> Any:
     """A column or a value of it as the numbers that are stored."""
     kind = column.type
     if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_temporal(kind)):
-        raise ConfigError(f"[transfer] window: time column {name!r} has type {kind}. Store it as numbers or times.")
+        raise ConfigError(f"[transfer]: time column {name!r} has type {kind}. Store it as numbers or times.")
     return column.cast(pa.int32() if kind.bit_width == 32 else pa.int64()) if pa.types.is_temporal(kind) else column
 
 
