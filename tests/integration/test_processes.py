@@ -239,7 +239,7 @@ def test_sharded_tables_resume_in_another_number_of_processes_and_leave_the_bund
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds the processes in /proc")
 @pytest.mark.parametrize("more", [(), ("--set", "training.shard_rows=1")], ids=["whole", "sharded"])
 def test_a_run_killed_twenty_times_ends_as_an_undisturbed_one(log, tmp_path, more):
-    more = (*more, "--set", "training.epochs=12", "--set", "training.patience=12")
+    more = (*more, "--set", "training.epochs=30", "--set", "training.patience=30")
     whole = fit(log, tmp_path / "whole", 2, *more)
     assert whole.communicate(timeout=300)[0]
     out, random, kills = tmp_path / "killed", np.random.default_rng(0), 0
