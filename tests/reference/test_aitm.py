@@ -28,9 +28,7 @@ def test_a_task_attends_to_what_its_parent_passes_on_and_to_itself(paper):
         if head == 1:  # buy comes after click
             parent = own(row, 0)
             passed = paper.relu(state["transfers.0.passed.weight"] @ parent + state["transfers.0.passed.bias"])
-            projected = [
-                state["transfers.0.projections.weight"] @ u + state["transfers.0.projections.bias"] for u in (passed, z)
-            ]
+            projected = [state["projections.weight"] @ u for u in (passed, z)]
             scores = [one[:WIDTH] @ one[WIDTH : 2 * WIDTH] / math.sqrt(WIDTH) for one in projected]
             share = paper.softmax(np.array(scores))
             z = share[0] * projected[0][2 * WIDTH :] + share[1] * projected[1][2 * WIDTH :]
@@ -61,6 +59,7 @@ def test_a_funnel_of_three_passes_on_from_step_to_step():
     layout = replace(example_layout(), tasks=tasks)
     net = model("aitm", layout, ("buy", "click", "cart"), {"tower_widths": (5,)})
     assert net.steps == ((2, 1), (0, 2))
+    assert net.projections.weight.shape == (3 * 5, 5)  # one for both transfers
 
 
 LAYOUT = Layout(("home",), (Task("click", "c"), Task("buy", "b", after="click")))

@@ -1,6 +1,7 @@
 """Zhang et al. 2024: common, scenarios' and tasks' experts, own ones and the others' by learned weights."""
 
 import numpy as np
+import pytest
 import torch
 
 from polyrec.models import build
@@ -44,6 +45,24 @@ def test_m3oe_fuses_three_mixtures_on_two_levels(paper):
     paper.agree(
         found, lambda row, head: np.mean([of_scenario(row, head, s) for s in paper.scenarios_of(found.batch, row)])
     )
+
+
+def test_at_the_start_the_own_expert_weighs_more_than_all_others_together():
+    model = build("m3oe", example_layout(3), ("click", "buy"))
+    for group in (model.of_scenario, model.of_task):
+        members = group.experts.count
+        group.experts.forward = lambda z, members=members: torch.eye(members).expand(len(z), -1, -1)
+        found = group(torch.zeros(1, 1), torch.eye(members, dtype=torch.bool)[None])[:, 0]  # [members, members]
+        start = 1 / (1 + np.exp(-1))
+        assert found.diagonal().tolist() == pytest.approx([start * start] * members)
+        assert found[0, 1].item() == pytest.approx(start * (1 - start) / (members - 1))
+
+
+def test_the_gate_reads_the_common_input_and_does_not_teach_it():
+    model, seen = build("m3oe", example_layout(), ("click",)), []
+    model.gates.register_forward_hook(lambda _, read, __: seen.append(read[0]))
+    model(random_batch(example_layout(), 6))
+    assert not seen[0].requires_grad
 
 
 def test_one_scenario_and_one_head_leave_nothing_to_balance():

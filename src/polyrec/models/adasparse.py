@@ -2,15 +2,15 @@
 
 In each layer `v_l = MLP_l([scenario embedding, h_l])`, `p_l = threshold(2 sigmoid(alpha v_l))`, where
 `threshold(u) = u if u > epsilon, else 0`; `h_{l+1} = relu((h_l * p_l) W_l + b_l)`, `h_0 = x`; `logit_t = tower_t(h_L)`.
-alpha rises from 1 to `peak` over the stage, step by step, so that factors go apart. In training a penalty is added:
+alpha rises from `start` to `peak` over the stage, step by step: factors go apart. In training a penalty is added:
     r_l = 1 - mean of p_l over neurons and rows               the sparsity of layer l
-    sparsity = mean over l of lambda alpha |r_l - m|^2        where r_l is outside [low, high]; m = (low + high) / 2
-the factor |r_l - m| lambda alpha without gradient, so that a layer far off is drawn back harder.
+    sparsity = mean over l of lambda |r_l - m|^2              where r_l is outside [low, high]; m = (low + high) / 2
+lambda = price max(alpha, 1); the factor lambda |r_l - m| has no gradient, so that a layer far off is drawn back harder.
 
 Source: Yang et al. 2022, "AdaSparse: Learning Adaptively Sparse Structures for Multi-Domain Click-Through Rate
-Prediction" (its fusion of binarisation and scaling, its regularisation of sparsity within bounds, the weight of which
-grows while training). That this growth is alpha's, alpha's course, heads beyond one, and towers that are not pruned,
-are our reading.
+Prediction" (its fusion of binarisation and scaling with alpha from 0.1 to 5, its regularisation of sparsity within
+bounds, the weight of which grows while training). That alpha sets this growth, a pruner's hidden layer (other code has
+one linear layer), heads beyond one, and towers that are not pruned, are our reading.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ from itertools import pairwise
 from typing import Annotated
 
 import torch
-from annotated_types import Ge, Lt
+from annotated_types import Ge, Gt, Le, Lt
 from torch import nn
 
 from polyrec.batch import Batch, Layout, Output
@@ -41,8 +41,9 @@ class AdaSparseConfig(InputOptions):
     tower_widths: Widths = (32,)
     pruner_width: Count = 64  # hidden width of a layer's pruner
     epsilon: Annotated[float, Ge(0.0), Lt(1.0)] = 0.25  # factors up to this are 0; factors lie in (0, 2)
-    peak: Annotated[float, Ge(1.0)] = 5.0  # alpha at the end of the stage; 1: it stays
-    price: Annotated[float, Ge(0.0)] = 0.01  # lambda; 0: no penalty
+    start: Annotated[float, Gt(0.0), Le(1.0)] = 0.1  # alpha at the start of the stage
+    peak: Annotated[float, Ge(1.0)] = 5.0  # and at its end
+    price: Annotated[float, Ge(0.0)] = 0.01  # lambda, until alpha is above 1; 0: no penalty
     low: Annotated[float, Ge(0.0), Lt(1.0)] = 0.15  # sparsity that costs nothing lies from here ...
     high: Annotated[float, Ge(0.0), Lt(1.0)] = 0.25  # ... to here
     dropout: Rate = 0.0
@@ -68,7 +69,7 @@ class AdaSparse(nn.Module):
         if config.low > config.high:
             raise ConfigError(f"[model] of adasparse: low = {config.low} is above high = {config.high}. Swap them.")
         self.dim, self.config = config.dim, config
-        self.register_buffer("alpha", torch.ones(()))
+        self.register_buffer("alpha", torch.tensor(config.start))
         sizes = (self.inputs.width, *config.widths)
         self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(sizes))
         self.pruners = nn.ModuleList(GateUnit(config.dim + size, config.pruner_width, size) for size in sizes[:-1])
@@ -77,7 +78,8 @@ class AdaSparse(nn.Module):
 
     def pace(self, epoch: float, epochs: int) -> None:
         """Set alpha for this moment of the stage."""
-        self.alpha.fill_(1.0 + (self.config.peak - 1.0) * epoch / epochs)
+        start = self.config.start
+        self.alpha.fill_(start + (self.config.peak - start) * epoch / epochs)
 
     def forward(self, batch: Batch) -> Output:
         """One logit a row and head."""
@@ -97,4 +99,4 @@ class AdaSparse(nn.Module):
     def _price(self, sparsity: Float[Tensor, "L"]) -> Float[Tensor, ""]:
         low, high = self.config.low, self.config.high
         away = (sparsity - (low + high) / 2).abs() * ((sparsity < low) | (sparsity > high))
-        return self.config.price * self.alpha * (away.detach() * away).mean()
+        return self.config.price * self.alpha.clamp(min=1.0) * (away.detach() * away).mean()

@@ -13,8 +13,9 @@ A row needs the gates of all scenarios to know which expert is whose: gates, and
 
 Source: Zou et al. 2022, "Automatic Expert Selection for Multi-Scenario and Multi-Task Search" (AESM2: gates with noise,
 selection by Kullback-Leibler divergence, scenario layers below task layers). Its released code multiplies gates with
--1e9 to leave experts out, which takes in those of negative gate; here they are left out, as the paper says. One level
-of scenarios, no batch normalisation of gates and the penalties' weights are ours.
+-1e9 to leave experts out, which takes in those of negative gate; here they are left out, as the paper says. There
+the noise decides the selection alone, here it is in the shares too. One level of scenarios, no batch normalisation of
+gates and the penalties' weights are ours.
 """
 
 from collections.abc import Sequence

@@ -2,16 +2,18 @@
 
 For a row of scenario s and head t:
     z    = relu(LN(u A + a)) + relu(LN(x R + r)),  u = x (W * W_s) + b + b_s           scenarios' inputs made alike
-    c_st = sum_e softmax(z G_st + d_st)_e h_e(z)                                        common experts
+    c_st = sum_e softmax(sg(z) G_st + d_st)_e h_e(z)                                    common experts
     m_s  = alpha p_s(z) + (1 - alpha) mean over the other scenarios' experts p_j(z)     first level: own and others
     n_t  = beta q_t(z) + (1 - beta) mean over the other heads' experts q_u(z)
     f_st = c_st + a_s m_s + a_t n_t;   logit_st = tower_st(f_st)                        second level
-alpha, beta, a_s and a_t are sigmoids of one learned number each, 0.5 at the start. p_j of every scenario reads every
-row: work per row grows with the number of scenarios. LN is the layer norm.
+alpha, beta, a_s and a_t are sigmoids of one learned number each, which starts at 1: the own expert weighs 0.73, all
+others 0.27. sg stops the gradient, LN is the layer norm. p_j of every scenario reads every row: work per row grows with
+the number of scenarios.
 
-Source: Zhang et al. 2024, "M3oE: Multi-Domain Multi-Task Mixture-of-Experts Recommendation Framework". The paper learns
-the weights of fusion on held-out rows, in turns with the network; here they learn with it. Layer norms in experts and
-towers are left out. With one scenario or one head, m or n is its own expert alone.
+Source: Zhang et al. 2024, "M3oE: Multi-Domain Multi-Task Mixture-of-Experts Recommendation Framework", compared with
+its authors' code. The paper learns the weights of fusion on held-out rows, in turns with the network; here they learn
+with it, as they do in that code. Its layer norms in experts and towers are left out. With one scenario or one head, m
+or n is its own expert alone.
 """
 
 from collections.abc import Sequence
@@ -77,7 +79,7 @@ class M3oE(nn.Module):
         _, scenario = route.rows()
         own = torch.arange(self.scenarios, device=scenario.device) == scenario[:, None]  # [N, S]
         task = torch.eye(len(self.heads), dtype=torch.bool, device=z.device).expand(z.shape[0], -1, -1)  # [N, T, T]
-        mixed = mix(self.gates(z, route), self.common(z))  # [T, N, H]
+        mixed = mix(self.gates(z.detach(), route), self.common(z))  # [T, N, H]
         mixed = mixed + self.of_scenario(z, own[:, None]) + self.of_task(z, task)
         logits = route.restore(route.leave(self.towers(mixed, route)[..., None]))[..., 0]  # [T, B]
         return Output(by_head(self.heads, logits), by_head(self.heads, route.restore(route.leave(mixed))))
@@ -103,8 +105,8 @@ class _Group(nn.Module):
     def __init__(self, experts: Experts) -> None:
         super().__init__()
         self.experts = experts
-        self.balance = nn.Parameter(torch.zeros(())) if experts.count > 1 else None
-        self.weight = nn.Parameter(torch.zeros(()))
+        self.balance = nn.Parameter(torch.ones(())) if experts.count > 1 else None
+        self.weight = nn.Parameter(torch.ones(()))
 
     def forward(self, z: Float[Tensor, "N I"], own: Tensor) -> Float[Tensor, "K N H"]:
         """`own` [N, K, members]: which member each of K answers is for."""

@@ -7,7 +7,8 @@ Source: Shen et al. 2021, "SAR-Net: A Scenario-Aware Ranking Network for Persona
 of Travel Scenarios" (its scenario-specific transformation and mixture of debias experts). Its attention over
 behaviours is left out: sequences enter as the mean, as in every model of this zoo, so that a comparison tells what a
 network makes of scenarios and not who reads sequences better. Nor are its fairness coefficients here: they weigh rows
-by how an operator placed items, which the schema has no word for. Heads beyond one are our reading.
+by how an operator placed items, which the schema has no word for. Gates of each scenario, relu in experts and
+heads beyond one are our reading.
 """
 
 from collections.abc import Sequence

@@ -6,9 +6,9 @@ self-attention whose queries and keys pass through a network made from e (`nn.at
 `logit_t = tower_t(y_L flattened)`.
 
 Source: Min et al. 2023, "Scenario-Adaptive Feature Interaction for Click-Through Rate Prediction" (SATrans: independent
-scenario encoder, MetaNet on queries and keys). What MetaNet is made from is brought down to `meta_width` numbers,
-numbers and vectors are features with a vector of their own, and heads beyond one, with towers, are ours. Encodings by
-position and layer (the paper's ENP) are left out.
+scenario encoder, MetaNet on queries and keys), compared with its authors' code. What MetaNet is made from is brought
+down to `meta_width` numbers, its made layers have biases, numbers and vectors are features with a vector of their own,
+and heads beyond one, with towers, are ours. Encodings by position and layer (the paper's ENP) are left out.
 """
 
 from collections.abc import Sequence

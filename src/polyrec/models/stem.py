@@ -8,8 +8,9 @@ x_0.
 So what another head knows is read, and its tables stay its own.
 
 Source: Su et al. 2024, "STEM: Unleashing the Power of Embeddings for Multi-task Recommendation" (STEM-Net: shared and
-task-specific embeddings, the all-forward task-specific-backward gate). What the gate reads, and one level of experts,
-are our reading. The scenario is a feature, with an embedding in each set of tables.
+task-specific embeddings, the all-forward task-specific-backward gate), compared with its authors' code, whose gates
+have hidden layers and which may have several levels. The scenario is a feature, with an embedding in each set of
+tables.
 """
 
 from collections.abc import Sequence
