@@ -118,13 +118,22 @@ def _told(reason: PolyrecError) -> list[str]:
 
 
 def _each(reason: ValidationError, path: str) -> list[str]:
-    return [_worded(item, path) for item in reason.errors() if item["type"] not in _EXTRA]
+    items = [item for item in reason.errors() if item["type"] not in _EXTRA]
+    return [_worded(item, path) for item in items if not (item["type"] == "too_short" and _inside(item, items))]
+
+
+def _inside(outer: Any, items: Sequence[Any]) -> bool:
+    """Whether an item of the list is wrong itself: then the list was short only for want of it."""
+    loc = outer["loc"]
+    return any(len(item["loc"]) > len(loc) and item["loc"][: len(loc)] == loc for item in items)
 
 
 def _worded(item: Any, path: str = "") -> str:
     place = (path + ".".join(str(part) for part in item["loc"])).rstrip(".") or "value"
     if item["type"] in ("missing", "missing_argument"):
         return f"{place} is missing. Add it."
+    if item["type"] == "too_short" and not item["ctx"]["actual_length"]:
+        return f"{place} = {item['input']!r}: it is empty. Give at least {item['ctx']['min_length']}."
     message = item["msg"].removeprefix("Value error, ")
     message = message[0].lower() + message[1:]
     return f"{place} = {item['input']!r}: {message}."

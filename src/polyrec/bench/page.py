@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import median
 
 from polyrec.bench.board import BAR, PLACES, Board, Entry, Table, spread
 from polyrec.bench.cell import Cell
@@ -56,11 +57,19 @@ def html(board: Board) -> str:
 
 
 def _html_table(caption: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> Markup:
-    cells = [[_marked(cell) for cell in row] for row in rows]
     words = head[0] == "cost"  # settings and commands are read from their beginning
+    cells = [[_marked(cell if words else _whole(cell)) for cell in row] for row in rows]
+    heads = [join(*(tag("div", part) for part in name.split(", "))) if not words else name for name in head]
     return join(
-        tag("p", _marked(caption), class_="after soft"), table_of(head, cells, caption.replace("`", ""), words=words)
+        tag("p", _marked(caption), class_="after soft"), table_of(heads, cells, caption.replace("`", ""), words=words)
     )
+
+
+def _whole(cell: str) -> str:
+    """A line may end between a difference and its interval, and within neither."""
+    for within in (" ± ", " to "):
+        cell = cell.replace(within, within.replace(" ", "\u00a0"))
+    return cell
 
 
 def _marked(text: str) -> Markup:
@@ -116,9 +125,12 @@ def _table(board: Board, table: Table) -> Part | None:
         )
         for one in shown
     )
-    tables = [(f"Test AUC on `{table.data}`, mean ± sd over seeds:", head, values)]
+    order = "mean ± sd over seeds; the baseline, then by the mean of scenarios over all targets"
+    tables = [(f"Test AUC on `{table.data}`, {order}:", head, values)]
     if any(one.differences for one in shown):
-        tables.append((f"Against `{board.suite.baseline}`, {table.looks} looks:", ("difference", *head[1:]), changes))
+        tables.append(
+            (f"Against `{board.suite.baseline}`, {table.looks} differences:", ("difference", *head[1:]), changes)
+        )
     names = (
         "cost",
         "parameters",
@@ -149,7 +161,19 @@ def _reading(board: Board, table: Table) -> tuple[str, ...]:
             if names
             else f"None of {len(others)} finished recipes is {words} `{base}` by more than chance."
         )
-    return tuple(said)
+    return (*said, *_seen(others))
+
+
+def _seen(others: Sequence[Entry]) -> tuple[str, ...]:
+    """How small a difference the intervals leave room for: no gain that is seen is not yet no gain."""
+    known = [each for one in others for each in one.differences]
+    halves = [(one.high - one.low) / 2 for one in known if one.low is not None and one.high is not None]
+    if not halves:
+        return ()
+    return (
+        f"Half of the intervals reach {median(halves):.3f} or more to either side: with these rows and seeds, "
+        "differences smaller than that can mostly not be told from none.",
+    )
 
 
 def _told(one: Difference) -> str:

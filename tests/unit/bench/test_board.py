@@ -147,7 +147,9 @@ def test_both_pages_hold_every_number_and_the_reading(made):
     out, _ = made
     found: Board = board(SUITE, out)
     written = write(SUITE, out)
-    markdown, html = (one.read_text(encoding="utf-8") for one in (written.markdown, written.html))
+    markdown, html = (
+        one.read_text(encoding="utf-8").replace("\u00a0", " ") for one in (written.markdown, written.html)
+    )
     shown = page.spread(found.tables[0].entries[0].values(CLICK, "*"))
     for text in (markdown, html):
         assert shown in text
@@ -163,3 +165,19 @@ def test_both_pages_hold_every_number_and_the_reading(made):
 def test_nothing_finished_gives_a_page_that_says_so(tmp_path):
     text = page.markdown(board(SUITE, tmp_path))
     assert "a: `pooled`, `mmoe`, `star`." in text
+
+
+def test_the_page_tells_how_wide_its_intervals_are(made):
+    out, _ = made
+    found = board(SUITE, out)
+    known = [each for one in found.tables[0].entries for each in one.differences]
+    half = np.median([(one.high - one.low) / 2 for one in known])
+    assert f"Half of the intervals reach {half:.3f} or more to either side" in page.markdown(found)
+
+
+def test_no_line_of_the_page_ends_within_an_interval(made):
+    out, _ = made
+    found = board(SUITE, out)
+    cells = re.findall(r"<td>(?:<b>)?([^<]*)", page.html(found))
+    assert sum(" ± " in one.replace("\u00a0", " ") for one in cells) == 6
+    assert not any(" ± " in one or " to " in one for one in cells)

@@ -58,7 +58,8 @@ def test_a_cells_run_has_the_suites_options_then_the_datas_then_its_own():
         ({"baseline": "single"}, "'single' is not among the recipes"),
         ({"seeds": [0, 0]}, "same seed twice"),
         ({"trials": 0}, "trials = 0"),
-        ({"data": []}, "data"),
+        ({"data": []}, r"data = \[\]: it is empty. Give at least 1"),
+        ({"seeds": []}, r"seeds = \[\]: it is empty. Give at least 1"),
         ({"data": [{"name": "a/b", "simulate": {}}]}, "is to be a folder's"),
         ({"data": [{"name": "w"}]}, "needs either run = "),
         ({"data": [WORLD, WORLD]}, "is there twice"),
@@ -70,6 +71,16 @@ def test_a_cells_run_has_the_suites_options_then_the_datas_then_its_own():
 def test_mistakes_in_a_suite_are_told_with_what_is_known(change, words):
     with pytest.raises(ConfigError, match=words):
         read({**PLAIN, **change}, "suite")
+
+
+def test_a_wrong_item_is_told_once_and_not_again_as_a_list_that_is_too_short():
+    wrong = {**PLAIN, "seeds": [-1], "data": [{"name": "w", "simulate": {"rows": 0}}]}
+    with pytest.raises(ConfigError, match="suite has 2 problems") as told:
+        read(wrong, "suite")
+    assert sorted(line.split(" = ")[0] for line in str(told.value).splitlines()[1:]) == [
+        "  - data.0.simulate.rows",
+        "  - seeds.0",
+    ]
 
 
 def test_unknown_suites_and_data_sets_are_refused():
