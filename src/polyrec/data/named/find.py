@@ -22,7 +22,8 @@ def find(dataset: DataSet, folder: Path) -> tuple[dict[str, Path], list[str]]:
     if not folder.is_dir():
         raise DataError(f"--from {folder} is not a folder. {obtain(dataset)}")
     found = {file.name: _sought(folder, file) for file in dataset.files}
-    lacking = [f"{one.name} ({one.what})" for one in dataset.files if _needed(one) and not found[one.name]]
+    begun = _begun(dataset, found)
+    lacking = [f"{one.name} ({one.what})" for one in dataset.files if _needed(one, begun) and not found[one.name]]
     for group in dict.fromkeys(one.either for one in dataset.files if one.either):
         either = [one for one in dataset.files if one.either == group]
         if not any(found[one.name] for one in either):
@@ -36,8 +37,14 @@ def find(dataset: DataSet, folder: Path) -> tuple[dict[str, Path], list[str]]:
     return {path.name: path for paths in found.values() for path in paths}, differences
 
 
-def _needed(file: RawFile) -> bool:
-    return not file.optional and not file.either
+def _begun(dataset: DataSet, found: dict[str, list[Path]]) -> set[str]:
+    """The sets of files of which at least one is there; all of them where none is."""
+    sets = {one.whole for one in dataset.files if one.whole}
+    return {one.whole for one in dataset.files if one.whole and found[one.name]} or sets
+
+
+def _needed(file: RawFile, begun: set[str]) -> bool:
+    return file.whole in begun if file.whole else not file.optional and not file.either
 
 
 def obtain(dataset: DataSet) -> str:
