@@ -88,8 +88,8 @@ DATASET = DataSet(
     name="amazon",
     title="Amazon reviews (2014)",
     where="https://jmcauley.ucsd.edu/data/amazon/ (the data of 2014)",
-    unpack="Of each category reviews_Beauty_5.json.gz or the like, packed or not, or ratings_Beauty.csv. The data of 2018 "
-    "and 2023 have other names and columns, and are not read.",
+    unpack="Of each category reviews_Beauty_5.json.gz or the like, packed or not, or ratings_Beauty.csv. The data of "
+    "2018 and 2023 have other names and columns, and are not read.",
     terms="research, with citation (He and McAuley 2016; McAuley et al. 2015)",
     files=(
         RawFile("reviews_*_5.json", "5-core reviews of a category", either="log", many=True),

@@ -55,8 +55,8 @@ class DataSet:
     """One named data set.
 
     `scenarios`, `labels` and `split` say the protocol in words, `source` who used it. `published` has the rows of
-    each scenario that `source` counted: by name, or in any order where it does not name them. `leaks` names what must not become a feature, or what makes
-    figures look better than they are.
+    each scenario that `source` counted: by name, or in any order where it does not name them. `leaks` names what must
+    not become a feature, or what makes figures look better than they are.
     """
 
     name: str

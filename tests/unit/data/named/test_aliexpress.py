@@ -117,6 +117,14 @@ def test_pages_without_their_user_are_refused_when_they_are_many(raw, build):
         build("aliexpress", raw)
 
 
+def test_a_rare_page_without_its_user_is_left_out_and_counted(raw, build):
+    with (raw / "us" / "us_item_test.csv").open("a") as file:
+        file.write(",".join(["nobody", *["0"] * 48]) + "\n")
+    done = build("aliexpress", raw)
+    assert done.made.notes == ("1 rows are left out: their page has no user",)
+    assert "nobody" not in done.rows("test")["search_id"]
+
+
 def test_a_page_given_twice_alike_is_one_and_otherwise_refused(raw, build):
     path = raw / "fr" / "fr_user_test.csv"
     lines = path.read_text().splitlines()
@@ -145,6 +153,11 @@ def test_half_a_country_is_refused_and_other_countries_are_not_asked_for(raw, bu
     with pytest.raises(DataError, match=r"lacks files of AliExpress.*es_user_test.csv") as told:
         build("aliexpress", raw)
     assert "nl_" not in str(told.value)
+    for country in COUNTRIES:
+        for path in (raw / country).iterdir():
+            path.unlink()
+    with pytest.raises(DataError, match=r"nl_item_train.csv, .*nl_user_test.csv \(all of NL; or as many of ES"):
+        build("aliexpress", raw)
 
 
 def test_all_missing_files_are_named_at_once(raw, build):

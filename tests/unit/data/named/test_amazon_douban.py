@@ -92,8 +92,8 @@ def raw(tmp_path: Path) -> Path:
             out.writerows(rows)
 
     people = [
-        [f"u{user}", draw.choice(["北京", "Milano, Italy", ""]), f"20{draw.randrange(10, 18)}-0{draw.randrange(1, 9)}-11",
-         "I \"am\"\nme", user]
+        [f"u{user}", draw.choice(["北京", "Milano, Italy", ""]),
+         f"20{draw.randrange(10, 18)}-0{draw.randrange(1, 9)}-11", "I \"am\"\nme", user]
         for user in range(25)
     ]  # fmt: skip
     table("users_cleaned.txt", ["user_id", "living_place", "join_time", "self_statement", "UID"], people)
@@ -163,7 +163,7 @@ def test_a_bad_rating_a_missing_column_and_a_missing_file_are_named(raw, build):
 def test_quotes_that_are_not_doubled_stay_in_their_row(raw, build):
     path = raw / "moviereviews_cleaned.txt"
     head = "\t".join(f'"{name}"' for name in COLUMNS["movie"])
-    said = [r"a \"good\" film", 'one " alone', "over\r\ntwo lines", 'doubled ""as is due""', "6\" high, cut short"]
+    said = [r"a \"good\" film", 'one " alone', "over\r\ntwo lines", 'doubled ""as is due""', '6" high, cut short']
     rows = [f'"{user}"\t"7"\t"5"\t"{words}"\t"2015-03-01"\t"x"\t"0"\t"1"\t"2"' for user, words in enumerate(said)]
     rows[-1] = rows[-1].removesuffix('\t"1"\t"2"')
     path.write_text("\n".join([head, *rows]) + "\n", encoding="utf-8", newline="")
