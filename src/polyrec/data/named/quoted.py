@@ -20,9 +20,9 @@ def quoted(path: Path, columns: dict[str, str], separator: str = "\t") -> pl.Dat
     Example:
         >>> import tempfile
         >>> path = Path(tempfile.mkdtemp()) / "reviews.txt"
-        >>> _ = path.write_text('"UID"\t"said"\n"1"\t"a \\"film\\" of\nthe year"\n"2"\t" "\n')
+        >>> _ = path.write_text('"UID"\t"said"\n"1"\t"a \\"film\\""\n"2"\t" "\n"3"\t"two\nlines"\n')
         >>> quoted(path, {"UID": "user", "said": "text"}).rows()
-        [('1', 'a \\film\\" of\nthe year"'), ('2', None)]
+        [('1', 'a \\film\\""'), ('2', None), ('3', 'two\nlines')]
     """
     picked: list[tuple[str | None, ...]] = []
     try:
