@@ -33,7 +33,7 @@ _ITEMS: dict[str, Kind] = {
 }
 
 
-def schema() -> Schema:
+def schema(countries: tuple[str, ...]) -> Schema:
     """The declaration of the log; columns are numbered as in the files."""
     features = [Feature(name, "categorical", "user") for name in _USER_CATEGORIES]
     features += [Feature(name, "numeric", "user") for name in _USER if name not in _USER_CATEGORIES]
@@ -43,26 +43,29 @@ def schema() -> Schema:
         keys=Keys("country", group=_PAGE),
         features=tuple(features),
         tasks=(Task("click", "click"), Task("conversion", "conversion", after="click")),
-        scenarios=COUNTRIES,
+        scenarios=countries,
     )
 
 
 def build(sources: Sources, parts: Parts) -> Built:
     """Training, validation and test rows; memory grows with the result pages of one file, not with the rows.
 
-    Rows of an unknown page are left out, as the join of the benchmark's code leaves them out.
+    Rows of an unknown page are left out, as the join of the benchmark's code leaves them out, and counted.
     """
-    for country in COUNTRIES:
+    lost = [0]
+    countries = tuple(one for one in COUNTRIES if f"{one.lower()}_item_train.csv" in sources.files)
+    for country in countries:
         for name in ("train", "test"):
             pages = _pages(sources[f"{country.lower()}_user_{name}.csv"], sources.progress)
-            for rows in _rows(sources[f"{country.lower()}_item_{name}.csv"], pages, country, sources.progress):
+            for rows in _rows(sources[f"{country.lower()}_item_{name}.csv"], pages, country, lost, sources.progress):
                 if name == "test":
                     parts.add("test", rows)
                     continue
                 valid = drawn(rows[_PAGE], VALID)
                 parts.add("train", rows.filter(~valid))
                 parts.add("valid", rows.filter(valid))
-    return Built(schema(), {name: [f"{name}.parquet"] for name in ("train", "valid", "test")})
+    notes = (f"{lost[0]:,} rows are left out: their page has no user",) if lost[0] else ()
+    return Built(schema(countries), {name: [f"{name}.parquet"] for name in ("train", "valid", "test")}, notes)
 
 
 def _pages(path: Path, progress: Progress | None) -> pl.DataFrame:
@@ -74,7 +77,9 @@ def _pages(path: Path, progress: Progress | None) -> pl.DataFrame:
     return pages
 
 
-def _rows(path: Path, pages: pl.DataFrame, country: str, progress: Progress | None) -> Iterator[pl.DataFrame]:
+def _rows(
+    path: Path, pages: pl.DataFrame, country: str, lost: list[int], progress: Progress | None
+) -> Iterator[pl.DataFrame]:
     for block in tables(path, _ITEMS, progress=progress):
         strange = block.filter(~pl.col(_LABEL).is_in([0.0, 1.0, 2.0]).fill_null(False))
         if not strange.is_empty():
@@ -83,6 +88,7 @@ def _rows(path: Path, pages: pl.DataFrame, country: str, progress: Progress | No
                 "1 (clicked) or 2 (bought). Give the file as it was published."
             )
         known = matched(_whole(block, path), _PAGE, pages, path)
+        lost[0] += len(block) - len(known)
         rows = known.join(pages, on=_PAGE, how="left", maintain_order="left")
         label = pl.col(_LABEL)
         yield rows.select(
@@ -111,24 +117,27 @@ def _whole(block: pl.DataFrame, path: Path) -> pl.DataFrame:
 def _files() -> Iterator[RawFile]:
     for country in COUNTRIES:
         for name in ("train", "test"):
-            yield RawFile(f"{country.lower()}_item_{name}.csv", f"{country}: items shown, 49 columns")
-            yield RawFile(f"{country.lower()}_user_{name}.csv", f"{country}: users and queries, 33 columns")
+            for side, what in (("item", "items shown, 49 columns"), ("user", "users and queries, 33 columns")):
+                yield RawFile(f"{country.lower()}_{side}_{name}.csv", f"{country}: {what}", whole=country)
 
 
 DATASET = DataSet(
     name="aliexpress",
     title="AliExpress Searching System",
     where="https://tianchi.aliyun.com/dataset/74690 (an account is needed)",
-    unpack="Unpack aliexpress_NL_datasets.zip (ES, FR, US) and the four archives in each. The publisher's md5.txt, "
-    "which we have not seen, has checksums of the archives.",
+    unpack="Unpack aliexpress_NL_datasets.zip (ES, FR, US; one country is enough) and the four archives in each. The "
+    "publisher's md5.txt, which we have not seen, has checksums of the archives.",
     terms="those that Tianchi shows for the data set; cite Li et al. 2020 (CIKM)",
     files=tuple(_files()),
-    scenarios="four countries: NL, ES, FR, US (the publisher's fifth, RU, is not in the papers)",
+    scenarios="the countries in the folder, of NL, ES, FR and US (the publisher's fifth, RU, is not in the papers)",
     labels="click; conversion after the click",
     split="train and test as published, in time; a tenth of the training pages at random validates (ours: papers "
     "that stop on the test rows are a little too good)",
-    source="MTReclib's code: which columns are categories; four countries as one log is ours",
-    leaks=("there is no id of a user: metrics within users cannot be counted, those within a page can",),
+    source="MTReclib's code: which columns are categories; countries as one log is ours",
+    leaks=(
+        "there is no id of a user: metrics within users cannot be counted, those within a page can",
+        "columns have no names: whether some are counted over days that hold the row itself cannot be seen",
+    ),
     key="country",
     label_columns=("click", "conversion"),
     build=build,

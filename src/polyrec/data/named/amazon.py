@@ -88,6 +88,8 @@ DATASET = DataSet(
     name="amazon",
     title="Amazon reviews (2014)",
     where="https://jmcauley.ucsd.edu/data/amazon/ (the data of 2014)",
+    unpack="Of each category reviews_Beauty_5.json.gz or the like, packed or not, or ratings_Beauty.csv. The data of "
+    "2018 and 2023 have other names and columns, and are not read.",
     terms="research, with citation (He and McAuley 2016; McAuley et al. 2015)",
     files=(
         RawFile("reviews_*_5.json", "5-core reviews of a category", either="log", many=True),
@@ -99,7 +101,11 @@ DATASET = DataSet(
     labels="like: rating above 3",
     split="at random, 80 / 10 / 10 %",
     source="Scenario-Wise Rec (arXiv 2412.17374): the three categories' 5-core, label, split",
-    published=(198_502, 278_677, 346_355),
+    published={
+        "Beauty": 198_502,
+        "Clothing_Shoes_and_Jewelry": 278_677,
+        "Health_and_Personal_Care": 346_355,
+    },
     leaks=(
         "the 5-core keeps users and items by their whole history, test rows included",
         "a random split trains on the future of its test rows: for a split as in use, set split.by = 'time'",

@@ -86,8 +86,9 @@ DATASET = DataSet(
     name="census-income",
     title="Census-Income (KDD)",
     where="https://archive.ics.uci.edu/dataset/117/census+income+kdd",
-    unpack="census-income.data and census-income.test, plain or .gz.",
-    terms="those that the UCI repository shows for the data set, with citation",
+    unpack="census+income+kdd.zip holds census.tar.gz: unpack that too, for census-income.data and census-income.test. "
+    "Older downloads have the two as .gz, which are read as they are.",
+    terms="CC BY 4.0, with citation (https://doi.org/10.24432/C5N30T)",
     files=(
         RawFile("census-income.data", "199,523 training rows, 42 columns", either="data"),
         RawFile("census-income.data.gz", "the same, packed", either="data"),
@@ -98,7 +99,7 @@ DATASET = DataSet(
     labels="income above 50,000; never married",
     split="train as published; the published test rows in halves (every other one), for validation and test",
     source="MMoE (Ma et al. 2018, group 1) and PLE; the papers halve at random",
-    published=(299_285,),
+    published={"census": 299_285},
     leaks=(
         "household_detail, household_summary, tax_filer and family_under_18 say much of whether a person married: "
         "papers keep them, and reach an AUC of 0.99",

@@ -15,13 +15,15 @@ class RawFile:
     """A file as its publisher gives it out.
 
     `bytes` and `md5` are set only where they are publicly known. A folder without an optional file is complete; of
-    the files with the same `either`, one is enough. The name of `many` is a pattern.
+    the files with the same `either`, one is enough; of the sets with the same `whole`, one whole set is enough, and
+    half a set is not. The name of `many` is a pattern.
     """
 
     name: str
     what: str
     optional: bool = False
     either: str = ""
+    whole: str = ""
     many: bool = False
     bytes: int | None = None
     md5: str | None = None
@@ -53,8 +55,8 @@ class DataSet:
     """One named data set.
 
     `scenarios`, `labels` and `split` say the protocol in words, `source` who used it. `published` has the rows of
-    each scenario that `source` counted, in any order. `leaks` names what must not become a feature, or what makes
-    figures look better than they are.
+    each scenario that `source` counted: by name, or in any order where it does not name them. `leaks` names what must
+    not become a feature, or what makes figures look better than they are.
     """
 
     name: str
@@ -70,5 +72,5 @@ class DataSet:
     key: str  # the scenario's column
     label_columns: tuple[str, ...]
     build: Callable[[Sources, Parts], Built]
-    published: tuple[int, ...] = ()
+    published: Mapping[str, int] | tuple[int, ...] = ()
     unpack: str = ""  # how an archive becomes the files

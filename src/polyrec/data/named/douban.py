@@ -6,6 +6,7 @@ import polars as pl
 
 from polyrec.data.named.dataset import Built, DataSet, RawFile, Sources
 from polyrec.data.named.parts import Parts
+from polyrec.data.named.quoted import quoted
 from polyrec.errors import DataError
 from polyrec.schema import Feature, Keys, Schema, Task
 
@@ -64,17 +65,7 @@ def build(sources: Sources, parts: Parts) -> Built:
 
 
 def _read(path: Path, columns: dict[str, str]) -> pl.DataFrame:
-    """Some columns of a file parted by tabs, whose texts are quoted and may hold line ends."""
-    lazy = pl.scan_csv(path, separator="\t", infer_schema=False, null_values=["", " "])
-    try:
-        there = lazy.collect_schema().names()
-        missing = [name for name in columns if name not in there]
-        if missing:
-            raise DataError(f"{path} has no column {', '.join(missing)}. Give the file as it was published.")
-        picked = [pl.col(name).str.strip_chars().alias(new) for name, new in columns.items()]
-        rows = lazy.select(picked).collect(engine="streaming")
-    except pl.exceptions.PolarsError as reason:
-        raise DataError(f"{path} cannot be read: {reason}. Give the file as it was published.") from reason
+    rows = quoted(path, columns)
     first = next(iter(columns.values()))
     if rows[first].null_count():
         raise DataError(f"{path} has a row without {first}. It may be cut off: get it again.")
@@ -97,7 +88,7 @@ DATASET = DataSet(
     labels="like: rating above 3",
     split="at random, 80 / 10 / 10 %",
     source="Scenario-Wise Rec (arXiv 2412.17374): kinds, label, features, split",
-    published=(227_251, 179_847, 1_278_401),
+    published={"book": 227_251, "music": 179_847, "movie": 1_278_401},
     leaks=(
         "comments, tags and votes of a review come with its rating, and are left out",
         "a random split trains on the future of its test rows: for a split as in use, set split.by = 'time' "

@@ -22,7 +22,9 @@ def find(dataset: DataSet, folder: Path) -> tuple[dict[str, Path], list[str]]:
     if not folder.is_dir():
         raise DataError(f"--from {folder} is not a folder. {obtain(dataset)}")
     found = {file.name: _sought(folder, file) for file in dataset.files}
-    lacking = [f"{one.name} ({one.what})" for one in dataset.files if _needed(one) and not found[one.name]]
+    begun = {one.whole for one in dataset.files if one.whole and found[one.name]}
+    lacking = [f"{one.name} ({one.what})" for one in dataset.files if _needed(one, begun) and not found[one.name]]
+    lacking += _no_set(dataset, begun)
     for group in dict.fromkeys(one.either for one in dataset.files if one.either):
         either = [one for one in dataset.files if one.either == group]
         if not any(found[one.name] for one in either):
@@ -36,8 +38,17 @@ def find(dataset: DataSet, folder: Path) -> tuple[dict[str, Path], list[str]]:
     return {path.name: path for paths in found.values() for path in paths}, differences
 
 
-def _needed(file: RawFile) -> bool:
-    return not file.optional and not file.either
+def _needed(file: RawFile, begun: set[str]) -> bool:
+    return file.whole in begun if file.whole else not file.optional and not file.either
+
+
+def _no_set(dataset: DataSet, begun: set[str]) -> list[str]:
+    """One whole set in words, where there are sets and none is begun."""
+    sets = list(dict.fromkeys(one.whole for one in dataset.files if one.whole))
+    if begun or not sets:
+        return []
+    names = [one.name for one in dataset.files if one.whole == sets[0]]
+    return [f"{', '.join(names)} (all of {sets[0]}; or as many of {', '.join(sets[1:])})"]
 
 
 def obtain(dataset: DataSet) -> str:

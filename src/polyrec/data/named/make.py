@@ -1,6 +1,7 @@
 """A named data set from local files: checked, built, and written whole with a schema and a run file."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,10 +72,17 @@ def _counted(dataset: DataSet, parts: Parts) -> list[str]:
     rows: dict[str, int] = {}
     for (_, scenario), numbers in parts.counts.items():
         rows[scenario] = rows.get(scenario, 0) + numbers[0]
-    if not dataset.published or sorted(rows.values()) == sorted(dataset.published):
+    known = dataset.published
+    if isinstance(known, Mapping):
+        return [
+            f"scenario {name} has {count:,} rows; published are {known[name]:,}"
+            for name, count in sorted(rows.items())
+            if name in known and count != known[name]
+        ]
+    if not known or sorted(rows.values()) == sorted(known):
         return []
     mine = ", ".join(f"{name}: {count:,}" for name, count in sorted(rows.items()))
-    theirs = ", ".join(f"{count:,}" for count in dataset.published)
+    theirs = ", ".join(f"{count:,}" for count in known)
     return [f"rows of the scenarios are {mine}; published are {theirs}"]
 
 

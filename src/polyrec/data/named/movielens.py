@@ -78,7 +78,7 @@ DATASET = DataSet(
     labels="click: rating above 3; like: rating above 4; both on every row",
     split="at random, 80 / 10 / 10 %",
     source="AutoIFS; scenarios and click also in Scenario-Wise Rec (arXiv 2412.17374)",
-    published=(210_747, 395_556, 393_906),
+    published={"under-25": 210_747, "25-34": 395_556, "35-plus": 393_906},
     leaks=(
         "a random split trains on the future of its test rows: for a split as in use, set split.by = 'time'",
         "rated films were watched: these are not impressions, and 'click' is a rating",

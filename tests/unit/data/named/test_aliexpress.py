@@ -44,9 +44,9 @@ def open_file(folder, country, side, part):
     return (folder / country / f"{country}_{side}_{part}.csv").open("w")
 
 
-def slowly(folder: Path, part: str) -> list[list]:
+def slowly(folder: Path, part: str, countries: tuple[str, ...] = COUNTRIES) -> list[list]:
     rows = []
-    for country in COUNTRIES:
+    for country in countries:
         users = {}
         for line in (folder / country / f"{country}_user_{part}.csv").read_text().splitlines():
             page, *values = line.split(",")
@@ -117,6 +117,14 @@ def test_pages_without_their_user_are_refused_when_they_are_many(raw, build):
         build("aliexpress", raw)
 
 
+def test_a_rare_page_without_its_user_is_left_out_and_counted(raw, build):
+    with (raw / "us" / "us_item_test.csv").open("a") as file:
+        file.write(",".join(["nobody", *["0"] * 48]) + "\n")
+    done = build("aliexpress", raw)
+    assert done.made.notes == ("1 rows are left out: their page has no user",)
+    assert "nobody" not in done.rows("test")["search_id"]
+
+
 def test_a_page_given_twice_alike_is_one_and_otherwise_refused(raw, build):
     path = raw / "fr" / "fr_user_test.csv"
     lines = path.read_text().splitlines()
@@ -126,6 +134,30 @@ def test_a_page_given_twice_alike_is_one_and_otherwise_refused(raw, build):
     path.write_text("\n".join([*lines, lines[0][:-3] + "99.0"]) + "\n")
     with pytest.raises(DataError, match=r"has the page '.*' more than once"):
         build("aliexpress", raw, "another")
+
+
+def test_the_countries_of_the_folder_are_the_scenarios_and_one_is_enough(raw, build, taken):
+    for country in ("nl", "es", "fr"):
+        for path in (raw / country).iterdir():
+            path.unlink()
+    done = build("aliexpress", raw)
+    taken(done)
+    assert done.schema.scenarios == ("US",)
+    same(done.rows("test"), slowly(raw, "test", ("us",)))
+
+
+def test_half_a_country_is_refused_and_other_countries_are_not_asked_for(raw, build):
+    for path in (raw / "nl").iterdir():
+        path.unlink()
+    (raw / "es" / "es_user_test.csv").unlink()
+    with pytest.raises(DataError, match=r"lacks files of AliExpress.*es_user_test.csv") as told:
+        build("aliexpress", raw)
+    assert "nl_" not in str(told.value)
+    for country in COUNTRIES:
+        for path in (raw / country).iterdir():
+            path.unlink()
+    with pytest.raises(DataError, match=r"nl_item_train.csv, .*nl_user_test.csv \(all of NL; or as many of ES"):
+        build("aliexpress", raw)
 
 
 def test_all_missing_files_are_named_at_once(raw, build):

@@ -7,11 +7,17 @@ import random
 from datetime import date
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from polyrec.errors import DataError
 
 KINDS = ("book", "music", "movie")
+COLUMNS = {  # of the reviews, in the files' order
+    "book": ["user_id", "book_id", "rating", "labels", "comment", "time", "ID"],
+    "music": ["user_id", "music_id", "rating", "labels", "comment", "useful_num", "time", "ID"],
+    "movie": ["user_id", "movie_id", "rating", "comment", "time", "labels", "useful_num", "CategoryID", "ID"],
+}
 
 
 def reviews(folder: Path, category: str, count: int, packed: bool) -> list[tuple]:
@@ -44,7 +50,10 @@ def test_the_categories_of_a_folder_are_the_scenarios(tmp_path, build, taken):
     assert done.rows().rows() == meant
     assert done.schema.scenarios == ("Beauty", "Clothing_Shoes_and_Jewelry")
     taken(done)
-    assert any("198,502" in one for one in done.made.differences)
+    assert done.made.differences == (
+        "scenario Beauty has 400 rows; published are 198,502",
+        "scenario Clothing_Shoes_and_Jewelry has 300 rows; published are 278,677",
+    )
 
 
 def test_ratings_stand_in_for_a_category_without_reviews(tmp_path, build):
@@ -83,24 +92,26 @@ def raw(tmp_path: Path) -> Path:
             out.writerows(rows)
 
     people = [
-        [draw.choice(["北京", ""]), f"20{draw.randrange(10, 18)}-0{draw.randrange(1, 9)}-11", "I \"am\"\nme", user]
+        [f"u{user}", draw.choice(["北京", "Milano, Italy", ""]),
+         f"20{draw.randrange(10, 18)}-0{draw.randrange(1, 9)}-11", "I \"am\"\nme", user]
         for user in range(25)
     ]  # fmt: skip
-    table("users_cleaned.txt", ["living_place", "join_time", "self_statement", "UID"], people)
+    table("users_cleaned.txt", ["user_id", "living_place", "join_time", "self_statement", "UID"], people)
+    for extra in ("books", "music", "movies"):
+        table(f"{extra}_cleaned.txt", ["name", "UID"], [["an item", 1]])
     for kind in KINDS:
         rows = []
         for _ in range(300):
             stars = draw.choice(["1", "3", "4", "5", "5.0", "", " "])
-            rows.append(
-                [
-                    draw.randrange(27),
-                    draw.randrange(40),
-                    stars,
-                    "a\ttab\nand a line",
-                    "2015-03-0" + str(draw.choice("19")),
-                ]
-            )
-        table(f"{kind}reviews_cleaned.txt", ["user_id", f"{kind}_id", "rating", "comment", "time"], rows)
+            one = {
+                "user_id": draw.randrange(27),
+                f"{kind}_id": draw.randrange(40),
+                "rating": stars,
+                "comment": "a\ttab\nand a line",
+                "time": "2015-03-0" + str(draw.choice("19")),
+            }
+            rows.append([one.get(name, "") for name in COLUMNS[kind]])
+        table(f"{kind}reviews_cleaned.txt", COLUMNS[kind], rows)
     return folder
 
 
@@ -134,8 +145,12 @@ def test_ratings_of_three_kinds_are_one_log_in_which_no_two_kinds_share_an_item(
 def test_a_bad_rating_a_missing_column_and_a_missing_file_are_named(raw, build):
     path = raw / "musicreviews_cleaned.txt"
     text = path.read_text(encoding="utf-8")
-    path.write_text(text + '"1"\t"2"\t"good"\t"x"\t"2015-03-01"\n', encoding="utf-8")
+    row = '"1"\t"2"\t"{}"\t"x"\t"y"\t"0"\t"2015-03-01"\t"9"\n'
+    path.write_text(text + row.format("good"), encoding="utf-8")
     with pytest.raises(DataError, match="rating 'good' is not a number"):
+        build("douban", raw)
+    path.write_text(text + '"1"\t"2"\n', encoding="utf-8")
+    with pytest.raises(DataError, match=r"line 602: 2 fields where 8 are expected"):
         build("douban", raw)
     path.write_text(text.replace("music_id", "song_id", 1), encoding="utf-8")
     with pytest.raises(DataError, match="has no column music_id"):
@@ -143,3 +158,16 @@ def test_a_bad_rating_a_missing_column_and_a_missing_file_are_named(raw, build):
     path.unlink()
     with pytest.raises(DataError, match=r"(?s)musicreviews_cleaned.txt.*kaggle"):
         build("douban", raw)
+
+
+def test_quotes_that_are_not_doubled_stay_in_their_row(raw, build):
+    path = raw / "moviereviews_cleaned.txt"
+    head = "\t".join(f'"{name}"' for name in COLUMNS["movie"])
+    said = [r"a \"good\" film", 'one " alone', "over\r\ntwo lines", 'doubled ""as is due""', '6" high, cut short']
+    rows = [f'"{user}"\t"7"\t"5"\t"{words}"\t"2015-03-01"\t"x"\t"0"\t"1"\t"2"' for user, words in enumerate(said)]
+    rows[-1] = rows[-1].removesuffix('\t"1"\t"2"')
+    path.write_text("\n".join([head, *rows]) + "\n", encoding="utf-8", newline="")
+    films = build("douban", raw).rows().filter(pl.col("kind") == "movie")
+    assert films["user_id"].to_list() == ["0", "1", "2", "3", "4"]
+    assert set(films["item_id"]) == {"movie:7"}
+    assert films["like"].to_list() == [1] * 5
