@@ -7,7 +7,8 @@ import polars as pl
 import pyarrow as pa
 
 from polyrec.data.keys import KeyKind, Keys, KeyValues, same_kind
-from polyrec.data.spill import Runs, Space
+from polyrec.data.runs import Runs
+from polyrec.data.spill import Space
 from polyrec.errors import DataError
 
 FIRST = 2  # the id of the most frequent value
