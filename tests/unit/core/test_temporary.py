@@ -54,7 +54,11 @@ def test_a_folder_stays_while_a_process_forked_from_its_maker_lives(here):
 if os.fork() == 0:\n    os.close(1)\n    os.read({reading}, 1)\n    os._exit(0)\nos._exit(9)"
     environment = {**os.environ, "TMPDIR": str(here)}
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", code], stdout=subprocess.PIPE, env=environment, pass_fds=(reading,)
+        [sys.executable, "-W", "ignore", "-c", code],
+        check=False,
+        stdout=subprocess.PIPE,
+        env=environment,
+        pass_fds=(reading,),
     )
     made = Path(done.stdout.decode().strip())
     temporary.sweep()
@@ -105,7 +109,7 @@ def test_without_locks_nothing_of_others_is_removed(here, monkeypatch):
 
 
 def test_a_process_whose_starter_is_gone_takes_its_folders_with_it(here):
-    code = f"{HELD.replace('time.sleep(600)', '')}\nfrom polyrec.distributed.join import _end_with_parent\n_end_with_parent()"
+    code = HELD.replace("time.sleep(600)", "from polyrec.distributed.join import _end_with_parent; _end_with_parent()")
     environment = {**os.environ, "TMPDIR": str(here)}
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     run = subprocess.Popen([sys.executable, "-c", code], text=True, env=environment, **pipes)
