@@ -43,14 +43,15 @@ def counting(ray: Any, folder: Path, workers: int, least: int = ROWS) -> Find:
         rows = source.rows()
         parts = list(cut(source, max(least, rows // (workers * _EACH))))
         rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
+        mine = folder / uuid4().hex  # a worker of a run that was killed may be at work still
+        mine.mkdir(parents=True)
         done = 0
-        for told in deal(ray, list(items(parts)), Worker, given(schema, parts, folder), workers) if parts else ():
+        for told in deal(ray, list(items(parts)), Worker, given(schema, parts, mine), workers) if parts else ():
             done += told["rows"]
             if progress is not None:
                 progress("reading training rows", done, rows)
         for number in range(len(parts)):
-            whole.join(folder / str(number))
+            whole.join(mine / str(number))
         return judged(whole, source, gaps=gaps)
 
     return find

@@ -1,5 +1,6 @@
 """Parts of some work dealt to the workers of a Ray cluster by Ray Data, and their answers."""
 
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -28,6 +29,7 @@ def deal(
     """
     import ray.data as rows
 
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
     context = rows.DataContext.get_current()
     context.enable_progress_bars = context.print_on_execution_start = False
     pool = rows.ActorPoolStrategy(size=min(workers, len(parts)))

@@ -128,7 +128,7 @@ WHERE = st.sampled_from(
 )
 
 
-@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     sizes=st.lists(st.tuples(st.integers(0, 80), st.integers(9, 60)), min_size=1, max_size=3),
     where=WHERE,
