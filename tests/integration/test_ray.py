@@ -31,18 +31,28 @@ SLOW = {"RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "600", "RAY_worker_niceness": 
 
 COUNT = """
 import sys
+from dataclasses import replace
 from pathlib import Path
 from polyrec.cluster.connect import connected
 from polyrec.cluster.count import counting
 from polyrec.config import RunConfig
 from polyrec.data.split import split
 from polyrec.data.vocabulary import Vocabulary
+from polyrec.errors import DataError
 from polyrec.schema import Schema
 data = RunConfig.load(sys.argv[1]).data
 schema = Schema.load(data.schema)
 train = split(data, schema).train
+wrong = replace(schema, features=tuple(replace(one, kind="numeric") for one in schema.features))
+def refused(*find):
+    try:
+        Vocabulary.fit(wrong, train, None, *find)
+    except DataError as reason:
+        return str(reason)
 with connected(2) as ray:
     on_ray = Vocabulary.fit(schema, train, None, counting(ray, Path("counts").resolve(), 2, 1_000))
+    said = refused(counting(ray, Path("wrong").resolve(), 2, 1_000))
+assert said and said == refused(), said
 on_ray.save("ray")
 Vocabulary.fit(schema, train).save("alone")
 """
