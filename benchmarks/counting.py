@@ -5,8 +5,9 @@
 The log is four files of two id columns (one of `--ids` values, as likely as each other; one of a tenth, Zipf), eight
 columns of some hundred values, six numbers and a scenario, in row groups of 100,000. Each way runs in a process of its
 own, needs the `ray` extra, and leaves a vocabulary; whether they are the same bytes is told. Told of each: seconds from
-reading to the fitted vocabulary, those until the workers have counted among them, the start of Ray apart; the peak of
-the process itself (VmHWM) and the largest of its workers, programs included.
+reading to the saved vocabulary, those until the workers have counted among them, the start of Ray apart; seconds of
+processor of the process itself, and of its busiest worker with its start; the peak of the process (VmHWM) and the
+largest of its workers, programs included.
 """
 
 import argparse
@@ -93,20 +94,26 @@ def count(log: Path, workers: int) -> None:
     rows, kept = source.rows(), log / f"vocabulary-{workers}"
     if not workers:
         begun = time.monotonic()
+        used = time.process_time()
         Vocabulary.fit(SCHEMA, source).save(kept)
-        print(f"{rows:,} rows, one process: {time.monotonic() - begun:.1f} s, peak {peak():,.0f} MB", flush=True)
+        seconds, used = time.monotonic() - begun, time.process_time() - used
+        print(
+            f"{rows:,} rows, one process: {seconds:.1f} s, {used:.1f} of processor, peak {peak():,.0f} MB", flush=True
+        )
         return
-    done = []
+    done, used = [], [0.0, 0.0]
     watch, started = Watch(), time.monotonic()
     with connected(workers) as ray:
-        begun = time.monotonic()
+        begun, used[0] = time.monotonic(), time.process_time()
         find = counting(ray, log / "counts", workers)
         Vocabulary.fit(SCHEMA, source, lambda *_: done.append(time.monotonic()), find).save(kept)
-        ended = time.monotonic()
+        ended, used[1] = time.monotonic(), time.process_time()
+    highest, busiest = watch.done()
     print(
         f"{rows:,} rows, {workers} workers: {ended - begun:.1f} s ({done[0] - begun:.1f} until the first part of "
-        f"{len(done)}, {done[-1] - begun:.1f} until the last), Ray's start {begun - started:.1f} s, "
-        f"peak {peak():,.0f} MB and {watch.done():,.0f} of a worker",
+        f"{len(done)}, {done[-1] - begun:.1f} until the last), Ray's start {begun - started:.1f} s, of processor "
+        f"{used[1] - used[0]:.1f} s and {busiest:.1f} of a worker, "
+        f"peak {peak():,.0f} MB and {highest:,.0f} of a worker",
         flush=True,
     )
 
@@ -117,34 +124,36 @@ def peak() -> float:
 
 
 class Watch:
-    """The largest peak of the workers below this process, in MB, looked at twice a second."""
+    """The most that one of the workers takes, looked at twice a second: MB and seconds of processor."""
 
     def __init__(self) -> None:
-        self._most, self._stop = 0.0, Event()
+        self._most, self._stop = (0.0, 0.0), Event()
         self._thread = Thread(target=self._look, daemon=True)
         self._thread.start()
 
     def _look(self) -> None:
         while not self._stop.wait(0.5):
             for one in Path("/proc").glob("[0-9]*"):
-                self._most = max(self._most, high(one))
+                self._most = tuple(map(max, self._most, taken(one)))
 
-    def done(self) -> float:
-        """MB."""
+    def done(self) -> tuple[float, float]:
+        """MB, seconds."""
         self._stop.set()
         self._thread.join()
         return self._most
 
 
-def high(process: Path) -> float:
-    """The peak of one of Ray's workers of this user; 0 of others."""
+def taken(process: Path) -> tuple[float, float]:
+    """MB at most and seconds of processor, of one of Ray's workers of this user; 0 of other processes."""
     try:
         if process.stat().st_uid != os.getuid() or b"MapWorker" not in (process / "cmdline").read_bytes():
-            return 0.0
+            return 0.0, 0.0
         lines = (process / "status").read_text().splitlines()
+        times = (process / "stat").read_text().rpartition(")")[2].split()[11:13]
     except OSError:
-        return 0.0
-    return next((int(line.split()[1]) * 1024 / 1e6 for line in lines if line.startswith("VmHWM")), 0.0)
+        return 0.0, 0.0
+    high = next((int(line.split()[1]) * 1024 / 1e6 for line in lines if line.startswith("VmHWM")), 0.0)
+    return high, sum(map(int, times)) / os.sysconf("SC_CLK_TCK")
 
 
 if __name__ == "__main__":

@@ -61,7 +61,12 @@ def items(parts: list[Slice]) -> Iterator[dict[str, Any]]:
     """What tells the parts from each other, as plain values."""
     before = 0
     for number, one in enumerate(parts):
-        own = {"paths": [str(path.absolute()) for path in one.paths], "groups": one.groups, "first": one.first, "kept": one.kept}
+        own = {
+            "paths": [str(path.absolute()) for path in one.paths],
+            "groups": one.groups,
+            "first": one.first,
+            "kept": one.kept,
+        }
         yield {"number": number, "before": before, "part": json.dumps(own)}
         before += one.rows()
 

@@ -13,7 +13,7 @@ from polyrec.data.columns import read_lists, read_scenarios, read_vectors
 from polyrec.data.counted import Counted, relieve
 from polyrec.data.keys import read_keys
 from polyrec.data.numbers import DEFAULT_TRANSFORM, Tally, read_floats
-from polyrec.data.runs import blocks, plain
+from polyrec.data.runs import BLOCK, blocks, plain
 from polyrec.data.spill import Space
 from polyrec.schema import Feature, Schema
 
@@ -97,18 +97,23 @@ class Gathered:
         self._relieve()
 
     def _count(self, counted: Counted, path: Path, run: range) -> None:
-        if len(run) > 1:
+        """A run into memory while half of what it may hold is enough, else by its place."""
+        if len(run) > 1 and len(run) * BLOCK + sum(one.bytes for one in self._counted) > self.space.most // 2:
             counted.lend((path, run), self.space)
             return
         with pa.ipc.open_file(pa.OSFile(str(path))) as reader:
-            counted.take(pl.DataFrame(pa.Table.from_batches([reader.get_batch(run[0])])))
+            counted.take(pl.DataFrame(pa.Table.from_batches([reader.get_batch(block) for block in run])))
 
     @property
     def _all(self) -> dict[str, Counted | Tally]:
         return {**self.features, "": self.scenarios}  # no feature has no name
 
     def _relieve(self) -> None:
-        relieve([one for one in self.features.values() if isinstance(one, Counted)], self.space)
+        relieve(self._counted, self.space)
+
+    @property
+    def _counted(self) -> list[Counted]:
+        return [one for one in self.features.values() if isinstance(one, Counted)]
 
 
 class _File:
