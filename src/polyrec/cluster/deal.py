@@ -34,8 +34,7 @@ def deal(
     context.enable_progress_bars = context.print_on_execution_start = False
     pool = rows.ActorPoolStrategy(size=min(workers, len(parts)))
     dataset = rows.from_items([dict(one) for one in parts], override_num_blocks=min(len(parts), _BLOCKS))
-    actor = {"fn_constructor_args": given, "compute": pool, "num_cpus": 1}
-    dataset = dataset.map(worker, **actor, ray_remote_args_fn=lambda: {"max_task_retries": RETRIES})
+    dataset = dataset.map(worker, fn_constructor_args=given, compute=pool, num_cpus=1, max_task_retries=RETRIES)
     try:
         yield from in_order(dataset.iter_rows(), [one["number"] for one in parts])
     except ray.exceptions.RayError as reason:
