@@ -1,4 +1,4 @@
-"""Training and scoring on a Ray cluster of two workers on this machine: `make test-ray`, 3.8 GB of memory."""
+"""Counting, training and scoring on a Ray cluster of two workers on this machine: `make test-ray`, 3.8 GB of memory."""
 
 import importlib.util
 import json
@@ -29,10 +29,39 @@ pytestmark = [
 SLOW = {"RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "600", "RAY_worker_niceness": "0", "OMP_NUM_THREADS": "1"}
 
 
-def started(folder, *arguments):
+COUNT = """
+import sys
+from dataclasses import replace
+from pathlib import Path
+from polyrec.cluster.connect import connected
+from polyrec.cluster.count import counting
+from polyrec.config import RunConfig
+from polyrec.data.split import split
+from polyrec.data.vocabulary import Vocabulary
+from polyrec.errors import DataError
+from polyrec.schema import Schema
+data = RunConfig.load(sys.argv[1]).data
+schema = Schema.load(data.schema)
+train = split(data, schema).train
+wrong = replace(schema, features=tuple(replace(one, kind="numeric") for one in schema.features))
+def refused(*find):
+    try:
+        Vocabulary.fit(wrong, train, None, *find)
+    except DataError as reason:
+        return str(reason)
+with connected(2) as ray:
+    on_ray = Vocabulary.fit(schema, train, None, counting(ray, Path("counts").resolve(), 2, 1_000))
+    said = refused(counting(ray, Path("wrong").resolve(), 2, 1_000))
+assert said and said == refused(), said
+on_ray.save("ray")
+Vocabulary.fit(schema, train).save("alone")
+"""
+
+
+def started(folder, *arguments, program=("-m", "polyrec")):
     """`polyrec ARGUMENTS` under way; what it says goes to a file."""
     with (folder / "said.txt").open("w") as said:
-        command = [sys.executable, "-m", "polyrec", *map(str, arguments)]
+        command = [sys.executable, *program, *map(str, arguments)]
         return subprocess.Popen(command, cwd=folder, env={**os.environ, **SLOW}, stdout=said, stderr=said)
 
 
@@ -84,9 +113,29 @@ def test_ray_trains_what_two_processes_train(log, tmp_path):
     assert "0." in said
     one, other = curve(tmp_path / "processes"), curve(tmp_path / "ray")
     assert other[0] == one[0]
+    for path in (tmp_path / "processes/vocabulary").iterdir():
+        assert path.read_bytes() == (tmp_path / "ray/vocabulary" / path.name).read_bytes()
     assert one[1].keys() == other[1].keys()
     assert all(torch.equal(one[1][name], other[1][name]) for name in one[1])
     assert {path.name for path in tmp_path.iterdir()} == {"data", "processes", "ray", "said.txt"}
+
+
+def test_ray_counts_what_one_process_counts_though_a_worker_dies(log, tmp_path):
+    frame, names = pl.read_parquet(log / "log.parquet"), []
+    for number in range(12):
+        names.append(f"log-{number:02d}.parquet")
+        frame.sample(fraction=1.0, seed=number, shuffle=True).write_parquet(log / names[-1], row_group_size=300)
+    told = (log / "run.toml").read_text()
+    assert '"log.parquet"' in told
+    (log / "run.toml").write_text(told.replace('"log.parquet"', '"log-*.parquet"'))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("POLYREC_VOCABULARY_MB", "0.02")
+        run = started(tmp_path, log / "run.toml", program=("-c", COUNT))
+    kill_one(run, "MapWorker", lambda: any((tmp_path / "counts").glob("*/[0-9]*")))
+    assert run.wait(900) == 0, (tmp_path / "said.txt").read_text()
+    assert len(list((tmp_path / "counts").glob("*/[0-9]*"))) > 8
+    for path in sorted((tmp_path / "alone").iterdir()):
+        assert path.read_bytes() == (tmp_path / "ray" / path.name).read_bytes(), path.name
 
 
 def test_a_mistake_is_told_in_words(log, tmp_path):

@@ -44,13 +44,21 @@ def run(
     if memory is not None:
         raise ConfigError("--memory is for --dry-run, which prints the shard_rows to set. Add --dry-run.")
     if ray:
+        from polyrec.cli.progress import bars
         from polyrec.cluster.fit import fit as fit_on_ray
 
         config = _config(file, settings, device, seed)
         folder = out or Path("runs") / config.recipe
-        done = fit_on_ray(
-            config, folder, workers=processes, retries=retries, resume=resume, only_validate=only_validate
-        )
+        with bars() as progress:
+            done = fit_on_ray(
+                config,
+                folder,
+                workers=processes,
+                retries=retries,
+                resume=resume,
+                only_validate=only_validate,
+                progress=progress,
+            )
         _tell(done, only_validate)
         return
     if retries:

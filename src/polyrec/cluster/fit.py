@@ -7,12 +7,19 @@ from pathlib import Path
 from typing import Any
 
 from polyrec.cluster.connect import connected
-from polyrec.config import RunConfig
+from polyrec.cluster.count import counting
+from polyrec.config import DataConfig, RunConfig
+from polyrec.data.fit import Find
+from polyrec.data.split import split
+from polyrec.data.vocabulary import Vocabulary
 from polyrec.distributed.join import joined, limit
 from polyrec.errors import ConfigError, NotReadyError, PolyrecError
+from polyrec.progress import Progress
 from polyrec.recipes.assemble import device_of, resolve
 from polyrec.recipes.fit import fit as train
+from polyrec.recipes.fit import fitted
 from polyrec.recipes.folder import RunFolder
+from polyrec.schema import Schema
 
 
 def fit(
@@ -23,10 +30,12 @@ def fit(
     retries: int = 0,
     resume: bool = False,
     only_validate: bool = False,
+    progress: Progress | None = None,
 ) -> RunFolder:
     """Train as `polyrec.recipes.fit.fit` does, in `workers` processes that Ray starts and joins.
 
-    A worker has as many CPUs as `training.threads` says (1 where unset), and a GPU where a stage trains on one.
+    Before that as many workers, of one CPU each, count the values of the training rows; see `polyrec.cluster.count`.
+    One that trains has as many CPUs as `training.threads` says (1 where unset), and a GPU where a stage trains on one.
 
     Args:
         run: what to train.
@@ -35,6 +44,7 @@ def fit(
         retries: how often Ray starts all of them anew when one of them fails. They go on from the last checkpoint.
         resume: go on with the run in `out`.
         only_validate: see `polyrec.recipes.fit.fit`.
+        progress: told how many rows are counted.
 
     Raises:
         NotReadyError: Ray is not installed, or a worker died and no retry is left.
@@ -51,17 +61,28 @@ def fit(
     folder.check(resolve(run), resume)
     beside = folder.path.with_name(f".{folder.path.name}.ray")  # what Ray notes; every machine must see it too
     cpus = int(run.training.get("threads") or 1)
-    with connected(workers, cpus):
+    with connected(workers, cpus) as ray:
         from ray.train import TrainingFailedError
 
         told = {"run": run, "out": str(folder.path), "validate": only_validate, "device": device_of(run)}
         try:
+            if fitted(run, folder) is None:
+                told["vocabulary"] = _counted(run.data, beside, counting(ray, beside / "counts", workers), progress)
             _trainer(told, beside, workers, cpus, retries).fit()
         except TrainingFailedError as reason:
             raise _told(reason, retries) from reason
         finally:
             shutil.rmtree(beside, ignore_errors=True)
     return folder
+
+
+def _counted(data: DataConfig, beside: Path, find: Find, progress: Progress | None) -> Path:
+    """The vocabulary, in a folder of its own."""
+    schema = Schema.load(data.schema)
+    vocabulary = Vocabulary.fit(schema, split(data, schema).train, progress, find)
+    vocabulary.save(beside / "vocabulary")
+    shutil.rmtree(beside / "counts", ignore_errors=True)
+    return beside / "vocabulary"
 
 
 def _trainer(told: dict[str, Any], beside: Path, workers: int, cpus: int, retries: int) -> Any:
@@ -91,7 +112,8 @@ def _work(told: dict[str, Any]) -> None:
     """One worker, in Ray's process group. Every attempt goes on with what there is: the folder was looked at before."""
     with joined(told["device"]) as here:
         log = _log if here.leads else None
-        train(told["run"], told["out"], resume=True, log=log, only_validate=told["validate"])
+        given = {"vocabulary": told.get("vocabulary"), "only_validate": told["validate"]}
+        train(told["run"], told["out"], resume=True, log=log, **given)
 
 
 def _log(text: str) -> None:

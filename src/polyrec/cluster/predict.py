@@ -7,17 +7,14 @@ from typing import Any
 
 import pyarrow as pa
 
-from polyrec import errors
 from polyrec.cluster.connect import connected
+from polyrec.cluster.deal import answer, deal
 from polyrec.cluster.output import FORMAT, Output
 from polyrec.cluster.parts import ROWS, Part, parts
 from polyrec.data.files import Source
-from polyrec.errors import BundleError, DataError, NotReadyError, PolyrecError
+from polyrec.errors import BundleError, DataError
 from polyrec.progress import Progress
 from polyrec.serving import Scorer
-
-RETRIES = 3  # of a part whose worker died
-_BLOCKS = 10_000  # tasks of Ray Data at most; one does several parts then
 
 
 def predict(
@@ -76,27 +73,11 @@ def predict(
 def _scored(
     ray: Any, rest: Sequence[Part], work: tuple[Any, ...], workers: int, progress: Progress | None
 ) -> dict[Part, int]:
-    import ray.data as rows
-
-    context = rows.DataContext.get_current()
-    context.enable_progress_bars = context.print_on_execution_start = False
-    pool = rows.ActorPoolStrategy(size=min(workers, len(rest)))
-    dataset = rows.from_items([asdict(one) for one in rest], override_num_blocks=min(len(rest), _BLOCKS))
-    dataset = dataset.map(_Worker, fn_constructor_args=work, compute=pool, num_cpus=1, max_task_retries=RETRIES)
-    by_number, found = {one.number: one for one in rest}, {}
-    try:
-        for told in dataset.iter_rows():
-            if told["error"]:
-                raise getattr(errors, told["kind"], PolyrecError)(told["error"])
-            found[by_number[told["number"]]] = told["rows"]
-            if progress is not None:
-                progress("scoring parts", len(found), len(rest))
-    except ray.exceptions.RayError as reason:
-        text = str(reason).strip().splitlines()[0]
-        raise NotReadyError(
-            f"a worker failed and Ray gave up ({type(reason).__name__}: {text[:200]}). Run the same command again: what"
-            " is complete stays."
-        ) from reason
+    by_number, found = {one.number: one for one in rest}, dict[Part, int]()
+    for told in deal(ray, [asdict(one) for one in rest], _Worker, work, workers):
+        found[by_number[told["number"]]] = told["rows"]
+        if progress is not None:
+            progress("scoring parts", len(found), len(rest))
     return found
 
 
@@ -109,12 +90,9 @@ class _Worker:
         self.scorer: Scorer | None = None
 
     def __call__(self, told: dict[str, Any]) -> dict[str, Any]:
-        """Score a part; what is wrong with it is an answer too, since it would be wrong again."""
+        """Score a part."""
         part = Part(**told)
-        try:
-            return {"number": part.number, "rows": self._score(part), "error": "", "kind": ""}
-        except PolyrecError as reason:
-            return {"number": part.number, "rows": 0, "error": str(reason), "kind": type(reason).__name__}
+        return answer(part.number, lambda: self._score(part))
 
     def _score(self, part: Part) -> int:
         known = self.output.complete(part)  # by a worker that died before it could say so

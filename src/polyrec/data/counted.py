@@ -7,7 +7,8 @@ import polars as pl
 import pyarrow as pa
 
 from polyrec.data.keys import KeyKind, Keys, KeyValues, same_kind
-from polyrec.data.spill import Runs, Space
+from polyrec.data.runs import Run, Runs
+from polyrec.data.spill import Space
 from polyrec.errors import DataError
 
 FIRST = 2  # the id of the most frequent value
@@ -45,7 +46,7 @@ class Counted:
         """Counts so far, merged, onto disk."""
         if self._parts:
             self._merge()
-            self._runs = self._runs or Runs(["value"], space)
+            self._runs = self._runs or Runs(["value"], space, _summed)
             self._runs.write(self._parts[0].sort("value"))
             self._parts, self._pending, self._limit = [], 0, _MERGE_AT
 
@@ -56,28 +57,25 @@ class Counted:
             DataError: texts after integers, or integers after texts.
         """
         part = _count(keys)
-        self._note(keys.kind, len(keys), len(keys) - int(part["count"].sum()))
-        if len(part):
-            self._parts.append(part)
-            self._pending += len(part)
-        if self._pending > self._limit:
-            self._merge()
+        self.saw(keys.kind, len(keys), len(keys) - int(part["count"].sum()))
+        self.take(part)
 
     def note(self, keys: Keys) -> None:
         """Take note of a chunk's type and nulls, not of its values."""
         absent = keys.spread(np.zeros(len(keys.values), np.int8), 1)
-        self._note(keys.kind, len(keys), int(np.count_nonzero(absent)))
+        self.saw(keys.kind, len(keys), int(np.count_nonzero(absent)))
 
     def join(self, other: "Counted") -> None:
-        """Take in the counts of a column that shares these ids.
+        """Take in the counts of other rows, or those of a column that shares these ids.
 
         Raises:
             DataError: one holds texts, the other integers.
         """
-        if self.kind is not None:
+        if self.kind is not None and other.where != self.where:
             same_kind(other.kind, self.kind, f"{other.where}, which shares the ids of {self.where},")
-        self._note(other.kind, other.rows, other.nulls)
-        self._parts += other._parts
+        self.saw(other.kind, other.rows, other.nulls)
+        for part in other._parts:
+            self.take(part)
         if self._runs is not None and other._runs is not None:
             self._runs.take(other._runs)
         self._runs = self._runs or other._runs
@@ -93,23 +91,49 @@ class Counted:
                 self._merge()
                 yield self._values(_ranked(self._parts.pop(), least).sort(["rank", "value"])["value"])
             return
-        self.spill(self._runs.space)
         ordered = Runs(["rank", "value"], self._runs.space)
-        for block in self._runs.merged():
-            ordered.add(_ranked(block.group_by("value", maintain_order=True).agg(pl.col("count").sum()), least))
+        for block in self.ordered():
+            ordered.add(_ranked(block, least))
             bounded(ordered.rows, self.where)
         for block in ordered.merged():
             yield self._values(block["value"])
 
-    def _values(self, values: pl.Series) -> KeyValues:
-        return values.to_arrow().cast(pa.large_string()) if self.kind == "text" else np.array(values.to_numpy())
+    def ordered(self) -> Iterator[pl.DataFrame]:
+        """Values and their counts, rising by value, in blocks; forgets them."""
+        if self._runs is not None:
+            self.spill(self._runs.space)
+            yield from self._runs.merged()
+        elif self._parts:
+            self._merge()
+            yield self._parts.pop().sort("value")
 
-    def _note(self, kind: KeyKind | None, rows: int, nulls: int) -> None:
+    def saw(self, kind: KeyKind | None, rows: int, nulls: int) -> None:
+        """Rows whose values come otherwise.
+
+        Raises:
+            DataError: texts after integers, or integers after texts.
+        """
         if self.kind is not None:
             same_kind(kind, self.kind, self.where)
         self.kind = self.kind or kind
         self.rows += rows
         self.nulls += nulls
+
+    def lend(self, run: Run, space: Space) -> None:
+        """Counts, rising by value, in a file that others read too."""
+        self._runs = self._runs or Runs(["value"], space, _summed)
+        self._runs.lend(run)
+
+    def take(self, counts: pl.DataFrame) -> None:
+        """Values and their counts."""
+        if len(counts):
+            self._parts.append(counts)
+            self._pending += len(counts)
+        if self._pending > self._limit:
+            self._merge()
+
+    def _values(self, values: pl.Series) -> KeyValues:
+        return values.to_arrow().cast(pa.large_string()) if self.kind == "text" else np.array(values.to_numpy())
 
     def _merge(self) -> None:
         together = pl.concat(self._parts).group_by("value").agg(pl.col("count").sum())
@@ -134,6 +158,11 @@ def bounded(count: int, where: str) -> int:
             f"{where} has {count:,} values; a table holds {LARGEST:,} rows. Set hash = N or a larger min_count."
         )
     return count
+
+
+def _summed(counts: pl.DataFrame) -> pl.DataFrame:
+    """Counts in order of their values, each value once."""
+    return counts.group_by("value", maintain_order=True).agg(pl.col("count").sum())
 
 
 def _ranked(counts: pl.DataFrame, least: int) -> pl.DataFrame:

@@ -11,7 +11,7 @@ from polyrec.batch import NO_USER, Batch, Field, Jagged, Layout, Number
 from polyrec.data import plain
 from polyrec.data.columns import last, read_labels, read_lists, read_scenarios, read_vectors
 from polyrec.data.counted import FIRST
-from polyrec.data.fit import meaningful
+from polyrec.data.gathered import meaningful
 from polyrec.data.hashing import hash_text
 from polyrec.data.keys import read_keys
 from polyrec.data.plain import Plain

@@ -105,6 +105,10 @@ class Source:
         """How many rows of each row group (or CSV file) meet the condition."""
         return self._kept
 
+    def pieces(self) -> tuple[Piece, ...]:
+        """Row groups and CSV files in order, as `counts` has them."""
+        return self._pieces
+
     def read(self, place: int, columns: Sequence[str]) -> Iterator[pa.Table]:
         """The rows of one row group that meet the condition, by its place among `counts`."""
         return self._stream(self._pieces[place], tuple(columns))

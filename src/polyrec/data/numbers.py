@@ -1,5 +1,6 @@
 """Numeric columns: what the training rows say about them, and the numbers that a model reads."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,14 +8,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from polyrec.data.keys import as_numpy, cast
+from polyrec.data.sample import RowSample
 from polyrec.declare import STRICT
 from polyrec.errors import DataError
 from polyrec.schema import Transform
 
 DEFAULT_TRANSFORM: Transform = "log"
 KNOTS = 256  # of the piecewise-linear quantile map
-_SAMPLE = 2**18  # values kept for the quantiles
 _LARGEST = float(np.finfo(np.float32).max)
+Note = tuple[int, float, float, float, float]
 _TABLE_SPAN = 2**16  # widest span of integers that is transformed once a value and not once a row
 
 
@@ -134,37 +136,62 @@ def read_floats(column: pa.Array, where: str) -> np.ndarray:
 
 
 class Tally:
-    """Moments and a sample of a column, gathered chunk by chunk in bounded memory."""
+    """Moments and a sample of a column, gathered chunk by chunk in bounded memory.
 
-    def __init__(self, kind: Transform) -> None:
+    Args:
+        kind: of the transform.
+        first: the number of the first row among all training rows, for a part of them that `join` takes.
+    """
+
+    def __init__(self, kind: Transform, first: int | None = None) -> None:
         self.kind = kind
         self.rows = 0
         self.nulls = 0
         self.infinite = 0
-        self._raw = Moments()
-        self._used = Moments()
-        self._sample = Sample(_SAMPLE)
+        self.raw = Moments(notes=first is not None)
+        self.used = Moments(notes=first is not None)
+        self.sample = RowSample()
+        self._first = first or 0
 
     def add(self, values: np.ndarray, nulls: int = 0) -> None:
         """Take in float64 values; `nulls` of their NaN were nulls."""
-        finite = values[usable(values)]
-        self.rows += len(values)
+        there = usable(values)
+        finite = values[there]
         self.nulls += len(values) - len(finite)
         self.infinite += len(values) - len(finite) - nulls
-        self._raw.add(finite)
+        self.raw.add(finite)
         if self.kind == "quantile":
-            self._sample.add(finite)
+            self.sample.add(self._first + self.rows, values, there)
         elif self.kind != "none":
-            self._used.add(_log(finite) if self.kind == "log" else finite)
+            self.used.add(_log(finite) if self.kind == "log" else finite)
+        self.rows += len(values)
+
+    def told(self) -> dict[str, int]:
+        """The counts of a part."""
+        return {"rows": self.rows, "nulls": self.nulls, "infinite": self.infinite, "halved": self.sample.halved}
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """What a part noted of its chunks, and its sample."""
+        hashes, values = self.sample.hashes(), self.sample.values()
+        return {"raw": self.raw.notes, "used": self.used.notes, "hashes": hashes, "values": values}
+
+    def join(self, told: Mapping[str, int], arrays: Mapping[str, np.ndarray]) -> None:
+        """Take in the part that follows: bit for bit what its rows would have made of this."""
+        self.rows += told["rows"]
+        self.nulls += told["nulls"]
+        self.infinite += told["infinite"]
+        self.raw.join(arrays["raw"])
+        self.used.join(arrays["used"])
+        self.sample.keep(arrays["hashes"], arrays["values"], told["halved"])
 
     def fitted(self) -> Numbers:
         """The transform that these values ask for. There must be at least one finite value."""
-        knots, places = quantile_map(self._sample.values()) if self.kind == "quantile" else ((), ())
+        knots, places = quantile_map(self.sample.values()) if self.kind == "quantile" else ((), ())
         return Numbers(
             self.kind,
-            self._raw.mean,
-            self._used.mean,
-            1.0 if self._raw.constant else self._used.deviation or 1.0,  # rounding may leave a deviation of 1e-16
+            self.raw.mean,
+            self.used.mean,
+            1.0 if self.raw.constant else self.used.deviation or 1.0,  # rounding may leave a deviation of 1e-16
             knots,
             places,
             self.nulls,
@@ -175,6 +202,9 @@ class Tally:
 class Moments:
     """Mean and deviation by chunks, without cancellation (Chan, Golub, LeVeque 1979, eq. 2.1).
 
+    Args:
+        notes: keep what each chunk says, so that `join` can take them in after others.
+
     Example:
         >>> moments = Moments()
         >>> moments.add(np.array([1.0, 2.0])); moments.add(np.array([3.0, 6.0]))
@@ -182,25 +212,40 @@ class Moments:
         (3.0, 1.8708)
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, notes: bool = False) -> None:
         self.count = 0
         self.mean = 0.0
         self._squares = 0.0
         self._low, self._high = np.inf, -np.inf
+        self._notes: list[Note] | None = [] if notes else None
+
+    @property
+    def notes(self) -> np.ndarray:
+        """float64 [chunks, 5]: count, mean, squares about it, least and largest value."""
+        return np.array(self._notes or np.zeros((0, 5)), np.float64)
 
     def add(self, values: np.ndarray) -> None:
         """Take in a chunk."""
-        count = len(values)
-        if not count:
-            return
-        self._low, self._high = min(self._low, float(values.min())), max(self._high, float(values.max()))
-        mean = float(values.mean())
-        squares = float(np.square(values - mean).sum())
+        if len(values):
+            mean = float(values.mean())
+            squares = float(np.square(values - mean).sum())
+            self._take((len(values), mean, squares, float(values.min()), float(values.max())))
+
+    def join(self, notes: np.ndarray) -> None:
+        """Take in chunks by what was noted of them."""
+        for count, mean, squares, low, high in notes.tolist():
+            self._take((int(count), mean, squares, low, high))
+
+    def _take(self, note: Note) -> None:
+        count, mean, squares, low, high = note
+        self._low, self._high = min(self._low, low), max(self._high, high)
         total = self.count + count
         apart = mean - self.mean
         self._squares += squares + apart * apart * self.count * count / total
         self.mean += apart * count / total
         self.count = total
+        if self._notes is not None:
+            self._notes.append(note)
 
     @property
     def constant(self) -> bool:
@@ -211,35 +256,6 @@ class Moments:
     def deviation(self) -> float:
         """Root of the mean squared distance from the mean."""
         return float(np.sqrt(self._squares / self.count)) if self.count else 0.0
-
-
-class Sample:
-    """All values while they fit, then a random part of them, every value as likely as any other.
-
-    The same values in the same chunks give the same sample.
-    """
-
-    def __init__(self, size: int) -> None:
-        self._size = size
-        self._share = 1.0
-        self._random = np.random.default_rng(0)
-        self._kept: list[np.ndarray] = []
-        self._count = 0
-
-    def add(self, values: np.ndarray) -> None:
-        """Take in a chunk."""
-        kept = values if self._share == 1.0 else values[self._random.random(len(values)) < self._share]
-        self._kept.append(np.array(kept))
-        self._count += len(kept)
-        while self._count > self._size:
-            self._share /= 2
-            whole = self.values()
-            self._kept = [whole[self._random.random(len(whole)) < 0.5]]
-            self._count = len(self._kept[0])
-
-    def values(self) -> np.ndarray:
-        """What is kept, in the order in which it came."""
-        return np.concatenate(self._kept) if self._kept else np.zeros(0)
 
 
 def quantile_map(values: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -1,6 +1,7 @@
-"""Some row groups of one of several files, read as all of them are."""
+"""Some row groups that follow each other in one or several files, read as all of the files are."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import pyarrow as pa
@@ -11,7 +12,7 @@ from polyrec.data.pieces import Piece, open_pieces
 
 @dataclass(frozen=True)
 class Slice(Source):
-    """A part of a file, with the types that the columns have over all files that belong together.
+    """A part of some files, with the types that the columns have over all files that belong together.
 
     Example:
         >>> import tempfile, pyarrow.parquet as pq
@@ -24,7 +25,9 @@ class Slice(Source):
     """
 
     whole: pa.Schema | None = None  # the columns of all files
-    groups: tuple[int, int] | None = None  # row groups: from, to; all where None, as of a CSV file
+    groups: tuple[int, int] | None = None  # from a row group of the first file, to one of the last; all where None
+    first: int = 0  # the number of the first row among those of all files
+    kept: tuple[int, ...] | None = None  # how many rows of each piece meet the condition, where that is known
 
     @cached_property
     def _schema(self) -> pa.Schema:
@@ -32,8 +35,63 @@ class Slice(Source):
 
     @cached_property
     def _pieces(self) -> tuple[Piece, ...]:
-        found = open_pieces(self.paths, self._schema)
-        if self.groups is None:
-            return found
+        found = [one for one in open_pieces(self.paths, self._schema) if self._mine(one)]
+        shift = self.first - found[0].first if found else 0
+        return tuple(replace(one, first=one.first + shift) for one in found)
+
+    @cached_property
+    def _kept(self) -> tuple[int, ...]:
+        if self.kept is not None:
+            return self.kept
+        return tuple(map(self._count, self._pieces))
+
+    def _mine(self, piece: Piece) -> bool:
+        if self.groups is None or piece.group is None:
+            return True
         first, last = self.groups
-        return tuple(one for one in found if one.group is not None and first <= one.group < last)
+        early = piece.path == self.paths[0] and piece.group < first
+        return not (early or (piece.path == self.paths[-1] and piece.group >= last))
+
+
+def cut(source: Source, least: int) -> Iterator[Slice]:
+    """All rows of a source in order, in parts of row groups that follow each other.
+
+    Args:
+        source: rows that meet a condition; row groups without any are left out at the ends of a part.
+        least: rows of a part, but of the last; a part ends with the row group that makes them up.
+
+    Example:
+        >>> import tempfile, pyarrow.parquet as pq
+        >>> from pathlib import Path
+        >>> folder, parts = Path(tempfile.mkdtemp()), range(2)
+        >>> for part in parts:
+        ...     pq.write_table(pa.table({"row": range(5 * part, 5 * part + 5)}), folder / f"{part}", row_group_size=2)
+        >>> [one.rows() for one in cut(Source(tuple(folder / f"{part}" for part in parts)), 6)]
+        [7, 3]
+    """
+    held: list[tuple[Piece, int]] = []
+    total = 0
+    for piece, rows in zip(source.pieces(), source.counts(), strict=True):
+        if rows or held:
+            held.append((piece, rows))
+        total += rows
+        if total >= least:
+            yield _part(source, held)
+            held, total = [], 0
+    while held and not held[-1][1]:
+        held.pop()
+    if held:
+        yield _part(source, held)
+
+
+def _part(source: Source, held: list[tuple[Piece, int]]) -> Slice:
+    (first, _), (last, _) = held[0], held[-1]
+    return Slice(
+        tuple(dict.fromkeys(piece.path for piece, _ in held)),
+        source.where,
+        source.texts,
+        pa.schema(list(source.columns().items())),
+        (first.group or 0, -1 if last.group is None else last.group + 1),
+        first.first,
+        tuple(rows for _, rows in held),
+    )

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from polyrec.config import DataConfig, Split
 from polyrec.data.files import Source, expand
 from polyrec.data.keys import is_text
-from polyrec.data.numbers import Sample
+from polyrec.data.sample import Sample
 from polyrec.data.where import Between, Bound, Share, Where, bound, plain
 from polyrec.errors import ConfigError, DataError
 from polyrec.schema import Schema

@@ -1,8 +1,5 @@
 """Known values that are too many for memory: in files of their own, mapped, and found there by their hashes."""
 
-import os
-import shutil
-import tempfile
 import weakref
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -13,10 +10,12 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
+from polyrec import temporary
 from polyrec.data.hashing import hash_text, splitmix64
 from polyrec.data.keys import KeyKind, KeyValues
 from polyrec.data.lookup import Lookup, bits
-from polyrec.data.spill import Runs, Space
+from polyrec.data.runs import Runs
+from polyrec.data.spill import Space
 from polyrec.errors import NotReadyError
 
 
@@ -79,23 +78,17 @@ def store(kind: KeyKind, blocks: Iterable[KeyValues]) -> Stored:
         NotReadyError: the disk is full.
     """
     with Space() as space:
-        folder = Path(tempfile.mkdtemp(prefix="polyrec-"))
+        folder = temporary.folder()
         try:
             hashes = Runs(["hash", "place"], space)
             total = _write_values(folder, kind, blocks, hashes)
             longest = _write_hashes(folder, hashes)
         except BaseException:
-            shutil.rmtree(folder, ignore_errors=True)
+            temporary.remove(folder)
             raise
     made = Stored(folder, kind, hashes.rows, longest, total)
-    weakref.finalize(made, _remove, folder, os.getpid())
+    weakref.finalize(made, temporary.remove, folder)
     return made
-
-
-def _remove(folder: Path, maker: int) -> None:
-    """In the process that made it; one forked from it must leave it."""
-    if os.getpid() == maker:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _write_values(folder: Path, kind: KeyKind, blocks: Iterable[KeyValues], hashes: Runs) -> int:

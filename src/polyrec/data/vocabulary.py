@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from polyrec.data.files import Source
-from polyrec.data.fit import find
+from polyrec.data.fit import Find, find
 from polyrec.data.keys import KeyKind, KeyValues, nothing
 from polyrec.data.numbers import Numbers
 from polyrec.data.spill import Space
@@ -47,13 +47,14 @@ class Vocabulary:
     rows: int
 
     @classmethod
-    def fit(cls, schema: Schema, source: Source, progress: Progress | None = None) -> "Vocabulary":
+    def fit(cls, schema: Schema, source: Source, progress: Progress | None = None, find: Find = find) -> "Vocabulary":
         """Read the rows once, in bounded memory: counts beyond it lie in a temporary folder while this lasts.
 
         Args:
             schema: which columns, and what they mean.
             source: the training rows.
             progress: told how many rows are read.
+            find: what reads them; see `Find`.
 
         Raises:
             DataError: a column is missing, of the wrong type or all null; a scenario is null or not declared.

@@ -9,6 +9,7 @@ from threading import Thread
 import torch
 import torch.distributed as dist
 
+from polyrec import temporary
 from polyrec.distributed.joined import Joined
 from polyrec.distributed.world import ALONE, World, within
 from polyrec.errors import ConfigError
@@ -56,6 +57,7 @@ def joined(device: str = "cpu") -> Iterator[World]:
 def _end_with_parent() -> None:
     while os.read(0, 1):
         pass
+    temporary.remove_all()
     os._exit(1)
 
 

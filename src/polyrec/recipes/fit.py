@@ -36,6 +36,7 @@ def fit(
     log: Log | None = None,
     progress: Progress | None = None,
     prepared: Prepared | None = None,
+    vocabulary: Path | None = None,
     only_validate: bool = False,
 ) -> RunFolder:
     """Train the run's recipe and leave report, page, test scores and bundle in `out`.
@@ -48,6 +49,7 @@ def fit(
         progress: told how many rows are read and scored, before and after training.
             Several processes (see `distributed`) call this alike; the folder must lie where all of them see it.
         prepared: rows prepared already, for several recipes on the same data.
+        vocabulary: where that of these very training rows lies, if something else has fitted it.
         only_validate: stop after training and leave validation.json: no test row is scored. For searches.
 
     Raises:
@@ -63,7 +65,7 @@ def fit(
     if training.threads is not None:
         torch.set_num_threads(training.threads)
     with sharding(training.shard_rows):
-        return _fit(run, Path(out), training, resume, log, progress, prepared, only_validate)
+        return _fit(run, Path(out), training, resume, log, progress, prepared, vocabulary, only_validate)
 
 
 def _fit(
@@ -74,6 +76,7 @@ def _fit(
     log: Log | None,
     progress: Progress | None,
     prepared: Prepared | None,
+    vocabulary: Path | None,
     only_validate: bool,
 ) -> RunFolder:
     folder = RunFolder(out)
@@ -84,7 +87,7 @@ def _fit(
         return folder
     told = prepared is not None  # by who prepared it
     # Bad rows and options are refused before anything is written.
-    known = folder.vocabulary if folder.vocabulary.exists() else vocabulary_of(run.transfer) or folder.vocabulary
+    known = fitted(run, folder) or vocabulary or folder.vocabulary
     prepared = prepared or here.from_first(lambda: prepare(run.data, known, progress))
     plan, rows = plan_of(run), Rows(run, prepared)
     recipe = get(run.recipe)
@@ -123,6 +126,11 @@ def _fit(
             extra["transfer"] |= transfer.over_time(results)
         keep(folder, judged, assemblies[kept], run_facts, progress, extra)
     return folder
+
+
+def fitted(run: RunConfig, folder: RunFolder) -> Path | None:
+    """Where the run has its vocabulary already: its own, once it has begun, else that of the teacher it is given."""
+    return folder.vocabulary if folder.vocabulary.exists() else vocabulary_of(run.transfer)
 
 
 def _transferred(

@@ -3,8 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from shutil import copytree, rmtree
-from tempfile import mkdtemp
+from shutil import copytree
 from typing import Any
 from weakref import finalize
 
@@ -14,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
+from polyrec import temporary
 from polyrec.artifact import Bundle
 from polyrec.batch import Jagged
 from polyrec.data.files import Source
@@ -74,14 +74,14 @@ class ItemIndex:
             DataError: no items, a column is missing, a scenario is unknown, or the model has no item vectors.
             ConfigError: less than one shard.
         """
-        folder = Path(mkdtemp(prefix="polyrec-index-"))
+        folder = temporary.folder()
         try:
             build.write(bundle, source, folder, ann, shards)
             made = cls._read(folder, bundle, verify=False)
         except BaseException:
-            rmtree(folder)
+            temporary.remove(folder)
             raise
-        finalize(made, rmtree, folder, ignore_errors=True)
+        finalize(made, temporary.remove, folder)
         return made
 
     def save(self, folder: str | Path) -> Path:

@@ -4,10 +4,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 
+from polyrec import temporary
 from polyrec.data.hashing import splitmix64
 from polyrec.errors import ConfigError
 from polyrec.shapes import Float, Int
@@ -149,20 +149,20 @@ class _Parted:
 
     def __init__(self, edges: Iterable[Edges], parts: int) -> None:
         self.edges, self.parts = edges, parts
-        self.folder: TemporaryDirectory[str] | None = None
+        self.folder: Path | None = None
         self.whole: Edges | None = None
 
     def __enter__(self) -> "_Parted":
         if self.parts == 1:
             self.whole = _distinct(list(self.edges))
             return self
-        self.folder = TemporaryDirectory(prefix="polyrec-graph-")
+        self.folder = temporary.folder()
         self._spill()
         return self
 
     def __exit__(self, *_: object) -> None:
         if self.folder is not None:
-            self.folder.cleanup()
+            temporary.remove(self.folder)
 
     def read(self) -> Iterator[Edges]:
         """Part after part; an empty one is left out."""
@@ -176,7 +176,7 @@ class _Parted:
 
     def _path(self, part: int) -> Path:
         assert self.folder is not None
-        return Path(self.folder.name) / str(part)
+        return self.folder / str(part)
 
     def _spill(self) -> None:
         files = [self._path(part).open("wb") for part in range(self.parts)]

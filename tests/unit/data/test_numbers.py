@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from polyrec.data import numbers as module
-from polyrec.data.numbers import Moments, Sample, Tally, quantile_map, read_floats
+from polyrec.data import sample as module
+from polyrec.data.numbers import Moments, Tally, quantile_map, read_floats
+from polyrec.data.sample import Sample
 from polyrec.errors import DataError
 
 
@@ -148,7 +149,7 @@ def test_a_sample_of_many_is_bounded_even_and_repeatable():
 
 
 def test_quantiles_of_a_sample_are_near_those_of_all(monkeypatch):
-    monkeypatch.setattr(module, "_SAMPLE", 4096)
+    monkeypatch.setattr(module, "SIZE", 4096)
     tally = Tally("quantile")
     values = np.random.default_rng(0).normal(size=100_000)
     for part in np.array_split(values, 50):

@@ -22,7 +22,8 @@ from polyrec.data.files import Source
 from polyrec.data.hashing import hash_text, splitmix64
 from polyrec.data.keys import read_keys
 from polyrec.data.lookup import Lookup
-from polyrec.data.spill import MEMORY, Runs, Space
+from polyrec.data.runs import Runs
+from polyrec.data.spill import MEMORY, Space
 from polyrec.data.stored import store
 from polyrec.data.values import Values
 from polyrec.data.vocabulary import Vocabulary
