@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from polyrec.artifact import Bundle
 from polyrec.artifact.manifest import digests
@@ -18,11 +17,12 @@ from polyrec.data.files import Source
 from polyrec.errors import ConfigError, DataError, unknown
 from polyrec.retrieval import store
 from polyrec.retrieval.approximate import AnnOptions
+from polyrec.retrieval.mapped import ITEMS
 from polyrec.retrieval.sharded import shares
 from polyrec.retrieval.trial import embed, towers
 from polyrec.retrieval.vectors import VectorFile
 
-MANIFEST, ITEMS, ROWS = "index.json", "items.parquet", "rows.npy"
+MANIFEST, ROWS = "index.json", "rows.npy"
 BLOCK = 65_536  # items encoded at a time
 
 
@@ -61,7 +61,7 @@ def write(
             files[name] = open_.enter_context(VectorFile(part / store.VECTORS, len(wanted.scenarios[name])))
         first, writer = 0, None
         for items in _blocks(source, names, wanted.rows):
-            writer = writer or open_.enter_context(pq.ParquetWriter(folder / ITEMS, items.schema))
+            writer = writer or open_.enter_context(pa.ipc.new_file(str(folder / ITEMS), items.schema))
             writer.write_table(items)
             for name, places in wanted.scenarios.items():
                 low, high = np.searchsorted(places, [first, first + items.num_rows])
