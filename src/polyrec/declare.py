@@ -125,6 +125,8 @@ def _worded(item: Any, path: str = "") -> str:
     place = (path + ".".join(str(part) for part in item["loc"])).rstrip(".") or "value"
     if item["type"] in ("missing", "missing_argument"):
         return f"{place} is missing. Add it."
+    if item["type"] == "too_short":
+        return f"{place} = {item['input']!r}: it must have at least {item['ctx']['min_length']} value."
     message = item["msg"].removeprefix("Value error, ")
     message = message[0].lower() + message[1:]
     return f"{place} = {item['input']!r}: {message}."

@@ -16,7 +16,7 @@ from polyrec.data.encode import Encoder
 from polyrec.data.files import Source
 from polyrec.errors import ConfigError, DataError, unknown
 from polyrec.retrieval import store
-from polyrec.retrieval.approximate import AnnOptions
+from polyrec.retrieval.approximate import AnnOptions, fitting
 from polyrec.retrieval.mapped import ITEMS
 from polyrec.retrieval.sharded import shares
 from polyrec.retrieval.trial import embed, towers
@@ -52,6 +52,9 @@ def write(
     source = source.as_text(bundle.encoder.texts)
     source.require(names)
     wanted = _wanted(bundle, source, key)
+    sizes = {name: len(places) for name, places in wanted.scenarios.items()}
+    for count in sizes.values():
+        fitting(shares(count, shards), ann)
     parts = {name: folder / f"{place:03d}" for place, name in enumerate(wanted.scenarios)}
     with ExitStack() as open_:
         files = {}
@@ -67,9 +70,11 @@ def write(
                 low, high = np.searchsorted(places, [first, first + items.num_rows])
                 if low < high:
                     mine = completed(items.take(pa.array(places[low:high] - first)), bundle.encoder, name)
-                    files[name].append(embed(bundle.model, "item", bundle.encoder.encode(mine, labels=False)))
+                    vectors = embed(bundle.model, "item", bundle.encoder.encode(mine, labels=False))
+                    if files[name].written == 0:
+                        fitting(shares(sizes[name], shards), ann, vectors.shape[1])
+                    files[name].append(vectors)
             first += items.num_rows
-    sizes = {name: len(places) for name, places in wanted.scenarios.items()}
     for name, part in parts.items():
         store.finish(part, shares(sizes[name], shards), ann)
     told = {

@@ -46,8 +46,10 @@ class Recommender:
         Raises:
             BundleError: bundle or index is damaged, or they do not belong together.
             NotReadyError: it has no index.
+            DataError: its model has no two towers, so that it can have none.
         """
         bundle = Bundle.load(folder)
+        towers(bundle.model)
         return cls(bundle, ItemIndex.load(folder, bundle))
 
     def retrieve(

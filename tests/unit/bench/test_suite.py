@@ -57,6 +57,7 @@ def test_a_cells_run_has_the_suites_options_then_the_datas_then_its_own():
         ({"recipes": ["pooled", "mmo"]}, "Did you mean 'mmoe'"),
         ({"baseline": "single"}, "'single' is not among the recipes"),
         ({"seeds": [0, 0]}, "same seed twice"),
+        ({"seeds": []}, r"seeds = \[\]: it must have at least 1 value"),
         ({"trials": 0}, "trials = 0"),
         ({"data": []}, "data"),
         ({"data": [{"name": "a/b", "simulate": {}}]}, "is to be a folder's"),
@@ -89,6 +90,14 @@ def test_what_cannot_run_is_told_before_anything_is_trained(tmp_path):
     assert "none/run.toml does not exist" in str(found.value)
     assert "Did you mean 'lr'" in str(found.value)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_recipe_for_one_target_is_refused_without_a_target_before_anything_is_trained(tmp_path):
+    suite = read({**PLAIN, "recipes": ["pooled", "ecat"]}, "suite")
+    with pytest.raises(ConfigError, match=r"ecat on w: recipe 'ecat' is for one target scenario"):
+        Grid(suite, tmp_path / "out", tmp_path).plan()
+    aimed = read({**PLAIN, "recipes": ["pooled", "ecat"], "data": [{**WORLD, "transfer": {"target": "s1"}}]}, "suite")
+    Grid(aimed, tmp_path / "out", tmp_path).plan()
 
 
 def test_a_space_that_a_recipe_does_not_take_is_told_before_anything_is_trained(tmp_path):
