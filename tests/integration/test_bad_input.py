@@ -236,3 +236,8 @@ def test_one_row_and_odd_numbers_are_scored(log: Path, polyrec: Command, tmp_pat
         out = tmp_path / "p.parquet"
         assert polyrec("predict", tmp_path / "a" / "bundle", tmp_path / "rows.parquet", "--out", out).code == 0
         assert pl.read_parquet(out)["p_click"].is_between(0, 1).all()
+    for price, told in ((pl.lit(float("nan")), True), (pl.col("price"), False)):
+        rows.with_columns(price=price).write_parquet(tmp_path / "rows.parquet")
+        done = polyrec("evaluate", tmp_path / "a" / "bundle", tmp_path / "rows.parquet")
+        assert done.code == 0
+        assert ("feature 'price' is null, NaN or infinite in all" in done.err) == told

@@ -19,6 +19,8 @@ from polyrec.data.simulate import simulate
 from polyrec.errors import ConfigError, PolyrecError, together
 from polyrec.recipes.assemble import resolve
 from polyrec.recipes.folder import RunFolder
+from polyrec.recipes.recipe import get
+from polyrec.recipes.transferring import options_of
 from polyrec.schema import Schema
 from polyrec.training.progress import Log
 
@@ -60,6 +62,8 @@ class Grid:
                 try:
                     run = self.suite.run(data, rows, one, 0)
                     resolve(run)
+                    if get(run.recipe).transfer_options is not None:
+                        options_of(run)
                     if self.suite.trials > 1:
                         check(run, self.suite.space_of(one))
                 except PolyrecError as reason:

@@ -38,7 +38,7 @@ def run(
         check_output(out.with_suffix(".html"), paths)
     loaded = Bundle.load(bundle)
     with bars() as progress:
-        report = evaluate(loaded, Source(paths), truth=truth, progress=progress)
+        report = evaluate(loaded, Source(paths), truth=truth, progress=progress, log=log)
     show(report.table())
     if truth is not None:
         show("\n" + report.table(METRIC).split("\n\n")[0])

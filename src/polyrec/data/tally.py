@@ -101,7 +101,8 @@ class Tally:
         if before is not None and isinstance(before, str) != (values.dtype.kind == "U"):
             kinds = ("text", "numbers") if isinstance(before, str) else ("numbers", "text")
             raise DataError(f"the time was {kinds[0]} in the rows before and is {kinds[1]} here. Give it as before.")
-        least, most = values.min(), values.max()
+        # numpy has no smallest text
+        least, most = np.sort(values)[[0, -1]] if values.dtype.kind == "U" else (values.min(), values.max())
         self.first = least if self.first is None else min(self.first, least)
         self.last = most if self.last is None else max(self.last, most)
         self.late += int((values < before).sum()) if before is not None else 0

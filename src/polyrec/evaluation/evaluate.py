@@ -1,10 +1,12 @@
 """The report of a saved model on any rows."""
 
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 from polyrec.artifact import Bundle
+from polyrec.data.blank import blank
 from polyrec.data.files import Source
 from polyrec.data.loader import Loader
 from polyrec.evaluation import collect
@@ -22,6 +24,7 @@ def evaluate(
     split: str = "given",
     truth: str | Path | None = None,
     progress: Progress | None = None,
+    log: Callable[[str], None] | None = None,
 ) -> Report:
     """Score every row of `source` and compare with its labels, cell by cell.
 
@@ -31,12 +34,17 @@ def evaluate(
         split: the name that the report gives them.
         truth: the truth.parquet of a simulated log whose last rows these are; adds the metric `share_of_gain`.
         progress: told how many rows are scored.
+        log: told of features that say nothing in any row.
     """
     started = time.perf_counter()
     rows = source.rows()
     batches = Loader(source, bundle.encoder, batch_size=BATCH).ordered()
     collected = collect.run(bundle.logits, told(progress, "scoring rows", batches, rows), rows=rows)
     seconds = time.perf_counter() - started
+    features = [one.name for one in bundle.schema.features]
+    if log is not None:
+        for name in blank(source, features):
+            log(f"warning: feature {name!r} is null, NaN or infinite in all {rows:,} rows: it is scored as missing.")
     run = {
         "seconds": round(seconds, 3),
         "rows_per_second": round(len(collected) / max(seconds, 1e-9)),

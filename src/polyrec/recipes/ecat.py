@@ -4,9 +4,9 @@ Stage 1, teacher: one model on every scenario. Then for the target: rows of othe
 and items, weighed by a domain classifier and by how far their scenario's preferences hold in the target; a student
 that learns from them and the target's own rows, held near the teacher's hidden states where the teacher is right.
 The formulas are this project's reconstruction; `ecat-paper` keeps to them. `ecat` adds the relation of scenarios,
-starts the student at the teacher, and has four endings: the target's rows alone, the teacher tuned on them, the
-transfer, and the transfer tuned on them; the last is kept unless the target's validation rows speak for another.
-Of the model it leaves, the target's scores alone mean something.
+starts the student at the teacher, and has five endings: the teacher as it is, the target's rows alone, the teacher
+tuned on them, the transfer, and the transfer tuned on them; the last is kept unless the target's validation rows speak
+for another. Of the model it leaves, the target's scores alone mean something, unless the teacher is kept.
 """
 
 from dataclasses import replace
@@ -31,7 +31,7 @@ RECIPE = add(
         summary="for one scenario: related rows of the others, a distilling teacher, and a guard",
         needs="[transfer] target, keys of users and items",
         model="pooled",
-        stages=(TEACHER, TARGET, TUNED, TRANSFER, SETTLED),
+        stages=(replace(TEACHER, candidate=True), TARGET, TUNED, TRANSFER, SETTLED),
         transfer_options={"beta": (1.0, 0.3, 3.0), "alpha": (0.1, 0.0, 1.0)},
     )
 )

@@ -13,8 +13,9 @@ from polyrec.training.run import Result
 from polyrec.transfer.asked import asked
 from polyrec.transfer.relation import gap
 
-CAREFUL = ("target", "tuned")  # endings without transferred rows
+CAREFUL = ("teacher", "target", "tuned")  # endings without transferred rows
 WORDS = {
+    "teacher": "the teacher as it is, the model of all scenarios, is kept",
     "target": "the target's rows alone are kept",
     "tuned": "the teacher, trained on with the target's rows alone, is kept",
     "transfer": "the target's rows with transferred ones are kept",
@@ -43,7 +44,7 @@ def endings(results: Mapping[str, Result], names: Sequence[str], rows: Batch) ->
 
 
 def kept(found: Sequence[Ending], margin: float) -> str:
-    """The last ending, unless a more careful one is better by more than `margin` standard errors: the best such one.
+    """The last ending, unless another is better by more than `margin` standard errors: the best of those.
 
     Example:
         >>> endings = (Ending("target", 0.50, 0.02, 0.01), Ending("settled", 0.52, 0.0, 0.0))

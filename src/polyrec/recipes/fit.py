@@ -13,9 +13,9 @@ from polyrec.config import RunConfig, TrainingConfig
 from polyrec.distributed import world
 from polyrec.nn.sharded import parameter_count, sharding
 from polyrec.progress import Progress
+from polyrec.recipes import outcome
 from polyrec.recipes.assemble import Assembly, assemble, plan_of, resolve, training_of
 from polyrec.recipes.folder import RunFolder
-from polyrec.recipes.outcome import keep
 from polyrec.recipes.prepare import Prepared, prepare
 from polyrec.recipes.recipe import Recipe, get
 from polyrec.recipes.rows import Rows
@@ -111,20 +111,28 @@ def _fit(
             return _parts(rows, assembly) if transfer is None else transfer.parts(assembly, results)
 
         results = run_plan(plan, build, folder=folder.path, resume=resume, log=log, given=given)
-        kept = plan.stages[-1].name
+        kept = last = plan.stages[-1].name
+        left, score = assemblies[last], results[last].history.best_score
         extra: dict[str, Any] = {}
         if transfer is not None:
             kept, extra = _transferred(transfer, recipe, results, folder, log)
+            left, score = (
+                transfer.left(kept, assemblies[kept], results), transfer.score(kept, assemblies[last], results)
+            )  # fmt: skip
             if TEACHER in assemblies and not given:
                 _leave_teacher(folder, assemblies[TEACHER], prepared, transfer)
         run_facts = {**_told([one.history for one in results.values()]), "seed": training.seed}
         if here.leads:
-            _validated(folder, results[kept], run_facts)
+            _validated(folder, left, score, run_facts)
         if only_validate:
             return folder
+        bundle = outcome.bundled(prepared, left)
+        collected = outcome.scored(judged, bundle, progress)
+        trained_on: Mapping[str, Any] = {}
         if transfer is not None:
-            extra["transfer"] |= transfer.over_time(results)
-        keep(folder, judged, assemblies[kept], run_facts, progress, extra)
+            extra["transfer"] |= transfer.over_time(results, {kept: collected})
+            trained_on = transfer.trained_on(kept)
+        outcome.keep(folder, judged, left, bundle, collected, run_facts, extra, trained_on)
     return folder
 
 
@@ -149,10 +157,9 @@ def _leave_teacher(folder: RunFolder, teacher: Assembly, prepared: Prepared, tra
     world().from_first(lambda: keep_teacher(folder.path / TEACHER, teacher, prepared, held))
 
 
-def _validated(folder: RunFolder, result: Result, run: Mapping[str, Any]) -> None:
+def _validated(folder: RunFolder, left: Assembly, score: float | None, run: Mapping[str, Any]) -> None:
     """What the weights that were kept are worth on the validation rows."""
-    sizes = parameter_count(result.parts.model)
-    told = {"score": result.history.best_score, **run, "parameters": sizes}
+    told = {"score": score, **run, "parameters": parameter_count(left.model)}
     write_text(folder.validation, json.dumps(told, allow_nan=False, indent=1) + "\n")
 
 

@@ -27,20 +27,8 @@ from polyrec.recipes.rows import Rows, lines
 from polyrec.training.events import read as events
 
 
-def keep(
-    folder: RunFolder,
-    rows: Rows,
-    assembly: Assembly,
-    run: Mapping[str, Any],
-    progress: Progress | None = None,
-    extra: Mapping[str, Any] | None = None,
-) -> None:
-    """Judge the trained model on the test rows and write everything; report.json last, since it says finished.
-
-    Several processes score together; the first one does the rest.
-    """
-    prepared = rows.prepared
-    _, source = _judging(prepared)
+def bundled(prepared: Prepared, assembly: Assembly) -> Bundle:
+    """The trained model with what reads rows for it."""
     bundle = Bundle(
         describe(assembly.recipe.name, assembly.model_part, assembly.objective_part, prepared.schema, assembly.model),
         prepared.schema,
@@ -48,9 +36,37 @@ def keep(
         assembly.model.eval(),
         assembly.objective.eval(),
     )
-    bundle = without_idle(bundle)
-    collected = rows.collected(bundle.logits, source, progress=progress)
-    world().from_first(lambda: _write(folder, rows, assembly, bundle, collected, run, extra))
+    return without_idle(bundle)
+
+
+def scored(rows: Rows, bundle: Bundle, progress: Progress | None = None) -> Collected | None:
+    """The rows that the report judges by, scored by all processes; at the first one, None at the others."""
+    return rows.collected(bundle.logits, _judging(rows.prepared)[1], progress=progress)
+
+
+def keep(
+    folder: RunFolder,
+    rows: Rows,
+    assembly: Assembly,
+    bundle: Bundle,
+    collected: Collected | None,
+    run: Mapping[str, Any],
+    extra: Mapping[str, Any] | None = None,
+    trained_on: Mapping[str, Any] | None = None,
+) -> None:
+    """Write everything that a fit leaves; report.json last, since it says finished. The first process does it.
+
+    Args:
+        folder: of the run.
+        rows: of the run, as the report judges them.
+        assembly: of the stage that is kept.
+        bundle: see `bundled`.
+        collected: see `scored`.
+        run: how training went.
+        extra: more for the report.
+        trained_on: more for the bundle's manifest, over what the rows say.
+    """
+    world().from_first(lambda: _write(folder, rows, assembly, bundle, collected, run, extra, trained_on))
 
 
 def _write(
@@ -61,6 +77,7 @@ def _write(
     collected: Collected | None,
     run: Mapping[str, Any],
     extra: Mapping[str, Any] | None,
+    trained_on: Mapping[str, Any] | None,
 ) -> None:
     assert collected is not None
     prepared = rows.prepared
@@ -84,7 +101,7 @@ def _write(
     manifest = replace(
         bundle.manifest,
         metrics=_headline(report),
-        trained_on={**described(prepared), **period_of(prepared), "seed": assembly.training.seed},
+        trained_on={**described(prepared), **period_of(prepared), "seed": assembly.training.seed, **(trained_on or {})},
     )
     replace(bundle, manifest=manifest).save(folder.bundle, golden(source, prepared), report.to_json())
     write_text(folder.page, render(report.to_dict(), events(folder.events)))

@@ -23,7 +23,12 @@ from polyrec.training.run import Result
 from polyrec.transfer.candidates import Found
 
 
-def judged(rows: Rows, results: Mapping[str, Result], options: TransferConfig) -> dict[str, Any] | None:
+def judged(
+    rows: Rows,
+    results: Mapping[str, Result],
+    options: TransferConfig,
+    known: Mapping[str, Collected | None] | None = None,
+) -> dict[str, Any] | None:
     """AUC and log-loss of every trained stage by period of the test rows; None where there are no test rows.
 
     Several processes score together; those after the first get None.
@@ -32,10 +37,12 @@ def judged(rows: Rows, results: Mapping[str, Result], options: TransferConfig) -
         rows: of the run, tested on the target's rows alone.
         results: what each stage left. None of them is chosen by what is found here.
         options: name the length of a period.
+        known: what some of them score for the test rows already; None at processes after the first.
 
     Raises:
         ConfigError: the time column does not tell periods of that length.
     """
+    known = known or {}
     source = rows.prepared.splits.test
     if source is None:
         return None
@@ -43,7 +50,8 @@ def judged(rows: Rows, results: Mapping[str, Result], options: TransferConfig) -
     told: dict[str, Any] = {"period": options.period, "periods": list(found.names)}
     endings: dict[str, Any] = {}
     for name, result in results.items():
-        collected = rows.collected(_score(result), source, result.parts.model)
+        again = name not in known
+        collected = rows.collected(_score(result), source, result.parts.model) if again else known[name]
         if collected is None:
             continue
         by_period = replace(collected, scenarios=found.names, scenario=found.place.astype(np.int32))

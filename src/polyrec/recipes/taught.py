@@ -40,6 +40,19 @@ def taught(folder: str, prepared: Prepared, loader: Batches) -> Result:
     return Result(parts, History(0, 0, 0.0, 0, None, False))
 
 
+def as_given(folder: str, assembly: Assembly, teacher: Result) -> Assembly:
+    """The assembly of a given teacher: its weights, and the words of its own bundle."""
+    told, parts = Manifest.read(Path(folder), check=False), teacher.parts
+    return replace(
+        assembly, model=parts.model, objective=parts.objective, model_part=told.model, objective_part=told.objective
+    )
+
+
+def told_by(folder: str) -> dict[str, Any]:
+    """What the teacher of a bundle was trained on, by its manifest."""
+    return dict(Manifest.read(Path(folder), check=False).trained_on)
+
+
 def held_by(folder: str, target: str) -> float:
     """Share of the target's users whose training rows the teacher of a bundle was not shown."""
     told: dict[str, Any] = Manifest.read(Path(folder)).trained_on.get("held") or {}

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from polyrec.data.held import ByScenario
 from polyrec.declare import parse
 from polyrec.distributed import world
 from polyrec.errors import ConfigError, unknown
+from polyrec.evaluation.collected import Collected
 from polyrec.recipes.assemble import Assembly, assemble, training_of
 from polyrec.recipes.beside import adversarial, distilled
 from polyrec.recipes.endings import Ending, endings, kept, losses_of, verdict
@@ -23,7 +24,7 @@ from polyrec.recipes.portions import Portions, validated
 from polyrec.recipes.prepare import Prepared
 from polyrec.recipes.recipe import Recipe, get
 from polyrec.recipes.rows import Rows
-from polyrec.recipes.taught import spared_by, taught
+from polyrec.recipes.taught import as_given, spared_by, taught, told_by
 from polyrec.recipes.tuning import Beta, Tried, Tuned, tune
 from polyrec.shapes import Float
 from polyrec.training import Parts, train
@@ -85,17 +86,23 @@ class Transfer:
         if shares:
             told["distilled"] = shares
         if found:
+            told["margin"] = self.options.margin
             told["verdict"] = verdict(found, kept, len(self.portions.judging)) + (DOUBT if self.doubtful else "")
         return {**told, "target": self.options.target, "endings": [asdict(one) for one in found], "kept": kept}
 
-    def over_time(self, results: Mapping[str, Result]) -> dict[str, Any]:
-        """For the report: every stage by period of the test rows, and what was accepted by period; or why not."""
+    def over_time(
+        self, results: Mapping[str, Result], known: Mapping[str, Collected | None] | None = None
+    ) -> dict[str, Any]:
+        """For the report: every stage by period of the test rows, and what was accepted by period; or why not.
+
+        `known`: test rows as stages have scored them already.
+        """
         column, found = self.portions.everywhere.prepared.schema.keys.time, self.candidates
         if column is None:
             return {}
         told: dict[str, Any] = {}
         try:  # times since 1970 or none, a period that suits them, and not too many of those
-            told["daily"] = judged(self.portions.rows, results, self.options)
+            told["daily"] = judged(self.portions.rows, results, self.options, known)
         except ConfigError as reason:
             told["undated"] = str(reason)
         try:
@@ -114,6 +121,25 @@ class Transfer:
         mine = endings(results, names, self.portions.judging)
         found = world().from_first(lambda: mine)  # several processes keep the same one
         return kept(found, self.options.margin), found
+
+    def left(self, kept: str, assembly: Assembly, results: Mapping[str, Result]) -> Assembly:
+        """What the run leaves: the assembly of the stage that is kept, or the teacher that was given."""
+        given = self.options.teacher
+        return as_given(given, assembly, results[TEACHER]) if kept == TEACHER and given is not None else assembly
+
+    def trained_on(self, kept: str) -> dict[str, Any]:
+        """For the manifest of what is left: of a teacher, what it was not shown, or what the given one says."""
+        if kept != TEACHER:
+            return {}
+        return self.portions.told() if self.options.teacher is None else told_by(self.options.teacher)
+
+    def score(self, kept: str, last: Assembly, results: Mapping[str, Result]) -> float | None:
+        """What is left on the rows that stop the last stage, by its metric, so that runs compare whatever they keep."""
+        result = results[kept]
+        if kept != TEACHER:
+            return result.history.best_score
+        parts = replace(last, model=result.parts.model, objective=result.parts.objective.served)
+        return self.portions.stopping.evaluate(parts)().score
 
     @property
     def doubtful(self) -> bool:

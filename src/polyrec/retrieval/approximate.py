@@ -1,5 +1,6 @@
 """Approximate search with faiss (the `ann` extra): flat, IVF, HNSW and PQ behind the face of `Retriever`."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -18,6 +19,7 @@ from polyrec.shapes import Bool, Float, Int, Tensor
 Kind = Literal["flat", "ivf", "hnsw", "pq"]
 NARROW = 0.05  # share of allowed items below which searching them all is faster and exact
 ADDED = 65_536  # vectors at a time
+PQ_ITEMS = 256  # that pq learns its codes from, at least
 PER_LIST = 48  # vectors that faiss learns an inverted list from
 Count = Annotated[int, Ge(1)]
 
@@ -156,6 +158,31 @@ def _built(vectors: Tensor, options: AnnOptions) -> Any:
     return index
 
 
+def fitting(counts: Sequence[int], options: AnnOptions | None, width: int | None = None) -> None:
+    """Refuse sizes that no index can be built of, before there are vectors.
+
+    Args:
+        counts: of the items, by shard.
+        options: kind and sizes; None: exact search, which takes all.
+        width: of the vectors, once it is known.
+
+    Raises:
+        ConfigError: pq, and a shard of too few items, or codes that do not divide the width.
+    """
+    if options is None or options.kind != "pq":
+        return
+    if min(counts, default=PQ_ITEMS) < PQ_ITEMS:
+        where = f"a shard of {len(counts)} has" if len(counts) > 1 else "there are"
+        fewer = ", fewer shards" if len(counts) > 1 else ""
+        raise ConfigError(
+            f"pq needs at least {PQ_ITEMS} items to learn its codes from; {where} {min(counts)}. "
+            f"Use kind = 'flat'{fewer}."
+        )
+    size = options.bytes or (1 if width is None else max(1, width // 4))
+    if width is not None and width % size:
+        raise ConfigError(f"pq: bytes = {size} must divide the vectors' width, {width}. Choose a divisor of it.")
+
+
 def _recipe(count: int, width: int, options: AnnOptions) -> str:
     """What faiss's index factory is asked for."""
     lists = min(options.lists or max(1, int(4 * count**0.5)), count)
@@ -165,11 +192,8 @@ def _recipe(count: int, width: int, options: AnnOptions) -> str:
         return f"HNSW{options.links},Flat"
     if options.kind == "ivf":
         return f"IVF{lists},SQ8"
+    fitting([count], options, width)
     size = options.bytes or max(1, width // 4)
-    if width % size:
-        raise ConfigError(f"pq: bytes = {size} must divide the vectors' width, {width}. Choose a divisor of it.")
-    if count < 256:
-        raise ConfigError(f"pq needs at least 256 items to learn its codes from; there are {count}. Use kind = 'flat'.")
     return f"IVF{lists},PQ{size}x8np"  # np: without the slow search for an order of codes that is not used here
 
 

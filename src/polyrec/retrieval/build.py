@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from polyrec.artifact import Bundle
 from polyrec.artifact.manifest import digests
@@ -17,12 +16,13 @@ from polyrec.data.encode import Encoder
 from polyrec.data.files import Source
 from polyrec.errors import ConfigError, DataError, unknown
 from polyrec.retrieval import store
-from polyrec.retrieval.approximate import AnnOptions
+from polyrec.retrieval.approximate import AnnOptions, fitting
+from polyrec.retrieval.mapped import ITEMS
 from polyrec.retrieval.sharded import shares
 from polyrec.retrieval.trial import embed, towers
 from polyrec.retrieval.vectors import VectorFile
 
-MANIFEST, ITEMS, ROWS = "index.json", "items.parquet", "rows.npy"
+MANIFEST, ROWS = "index.json", "rows.npy"
 BLOCK = 65_536  # items encoded at a time
 
 
@@ -52,6 +52,9 @@ def write(
     source = source.as_text(bundle.encoder.texts)
     source.require(names)
     wanted = _wanted(bundle, source, key)
+    sizes = {name: len(places) for name, places in wanted.scenarios.items()}
+    for count in sizes.values():
+        fitting(shares(count, shards), ann)
     parts = {name: folder / f"{place:03d}" for place, name in enumerate(wanted.scenarios)}
     with ExitStack() as open_:
         files = {}
@@ -61,15 +64,17 @@ def write(
             files[name] = open_.enter_context(VectorFile(part / store.VECTORS, len(wanted.scenarios[name])))
         first, writer = 0, None
         for items in _blocks(source, names, wanted.rows):
-            writer = writer or open_.enter_context(pq.ParquetWriter(folder / ITEMS, items.schema))
+            writer = writer or open_.enter_context(pa.ipc.new_file(str(folder / ITEMS), items.schema))
             writer.write_table(items)
             for name, places in wanted.scenarios.items():
                 low, high = np.searchsorted(places, [first, first + items.num_rows])
                 if low < high:
                     mine = completed(items.take(pa.array(places[low:high] - first)), bundle.encoder, name)
-                    files[name].append(embed(bundle.model, "item", bundle.encoder.encode(mine, labels=False)))
+                    vectors = embed(bundle.model, "item", bundle.encoder.encode(mine, labels=False))
+                    if files[name].written == 0:
+                        fitting(shares(sizes[name], shards), ann, vectors.shape[1])
+                    files[name].append(vectors)
             first += items.num_rows
-    sizes = {name: len(places) for name, places in wanted.scenarios.items()}
     for name, part in parts.items():
         store.finish(part, shares(sizes[name], shards), ann)
     told = {

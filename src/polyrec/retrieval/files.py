@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 from polyrec.atomic import whole_file
 from polyrec.data.files import Source
 from polyrec.errors import DataError
+from polyrec.retrieval.mapped import picked
 from polyrec.retrieval.recommend import Recommender
 
 BLOCK = 4_096  # users at a time
@@ -79,7 +80,7 @@ def _hits(
         {
             key: users[key].take(pa.array(row)),
             "rank": pa.array(rank + 1, pa.int32()),
-            index.key: index.items[index.key].take(pa.array(places)),
+            index.key: picked(index.items.select([index.key]), places)[index.key],
             "score": pa.array(found.scores.numpy()[row, rank]),
         }
     )

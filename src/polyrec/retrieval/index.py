@@ -8,9 +8,7 @@ from typing import Any
 from weakref import finalize
 
 import numpy as np
-import polars as pl
 import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
 
 from polyrec import temporary
@@ -22,6 +20,7 @@ from polyrec.retrieval import build, store
 from polyrec.retrieval.approximate import AnnOptions
 from polyrec.retrieval.generations import Generations
 from polyrec.retrieval.hits import Hits, Retriever
+from polyrec.retrieval.mapped import found, open_items
 from polyrec.shapes import Float, Int, Tensor
 
 FOLDER = "index"
@@ -29,7 +28,7 @@ FOLDER = "index"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Shelf:
-    """What one scenario may show: a retriever, and for each of its places the item's row in `ItemIndex.items`."""
+    """What one scenario may show: a retriever, and for each of its places the row in `ItemIndex.items`, rising."""
 
     retriever: Retriever
     rows: Int[Tensor, "N"]
@@ -90,7 +89,7 @@ class ItemIndex:
 
     @classmethod
     def load(cls, folder: str | Path, bundle: Bundle, *, verify: bool = True) -> "ItemIndex":
-        """The current index of a bundle, vectors memory-mapped.
+        """The current index of a bundle, vectors and items memory-mapped.
 
         Raises:
             NotReadyError: the bundle has no index yet.
@@ -125,13 +124,11 @@ class ItemIndex:
                 + " Build the index with rows that say which items it may show."
             )
         shelf = self.shelves[scenario]
-        place = torch.full((self.items.num_rows,), -1)
-        place[shelf.rows] = torch.arange(len(shelf.rows))
-        hidden = None if exclude is None else _elsewhere(exclude, place)
+        hidden = None if exclude is None else _elsewhere(exclude, shelf.rows)
         mask = None
         if allow is not None:
             mask = torch.zeros(len(shelf.rows), dtype=torch.bool)
-            inside = place[allow]
+            inside = _places(allow, shelf.rows)
             mask[inside[inside >= 0]] = True
         hits = shelf.retriever.search(queries, k, exclude=hidden, allow=mask)
         rows = torch.where(hits.places < 0, hits.places, shelf.rows[hits.places.clamp(min=0)])
@@ -139,13 +136,7 @@ class ItemIndex:
 
     def rows(self, keys: Sequence[Any] | pa.Array | pa.ChunkedArray) -> Int[Tensor, "M"]:
         """The rows of items by their keys; -1 where an item is not here."""
-        known = pl.DataFrame({"key": pl.Series(self.items[self.key])}).with_row_index("row")
-        try:
-            asked = pl.DataFrame({"key": pl.Series(keys).cast(known["key"].dtype)})
-        except pl.exceptions.PolarsError as reason:
-            raise DataError(f"item keys of another type than column {self.key!r} of the index: {reason}.") from reason
-        found = asked.join(known, on="key", how="left", maintain_order="left")["row"].cast(pl.Int64).fill_null(-1)
-        return torch.from_numpy(found.to_numpy().copy())
+        return torch.from_numpy(found(self.items, self.key, keys))
 
     @classmethod
     def _read(cls, folder: Path, bundle: Bundle, verify: bool) -> "ItemIndex":
@@ -160,9 +151,9 @@ class ItemIndex:
         shelves = {}
         for place, name in enumerate(told["scenarios"]):
             part = folder / f"{place:03d}"
-            rows = torch.from_numpy(np.load(part / build.ROWS, allow_pickle=False))
+            rows = torch.from_numpy(np.load(part / build.ROWS, mmap_mode="c", allow_pickle=False))
             shelves[name] = Shelf(store.read(part, verify=False), rows)
-        return cls(told["bundle"], told["key"], pq.read_table(folder / build.ITEMS), shelves, folder)
+        return cls(told["bundle"], told["key"], open_items(folder), shelves, folder)
 
 
 def publish(
@@ -177,9 +168,15 @@ def publish(
     return sizes
 
 
-def _elsewhere(exclude: Jagged, place: Int[Tensor, "N"]) -> Jagged:
+def _places(rows: Int[Tensor, "M"], shelf: Int[Tensor, "N"]) -> Int[Tensor, "M"]:
+    """Rows of items as places of a shelf; -1 where it does not have one."""
+    at = torch.searchsorted(shelf, rows).clamp(max=len(shelf) - 1)
+    return torch.where(shelf[at] == rows, at, -1)
+
+
+def _elsewhere(exclude: Jagged, shelf: Int[Tensor, "N"]) -> Jagged:
     """Rows of items as places of a shelf; those that it does not have are dropped."""
-    values = place[exclude.values.long()]
+    values = _places(exclude.values.long(), shelf)
     inside = values >= 0
     ends = torch.cat([torch.zeros(1, dtype=torch.long), torch.cumsum(inside, 0)])
     return Jagged(values[inside], ends[exclude.offsets.long()])

@@ -15,6 +15,7 @@ from polyrec.errors import ConfigError, DataError, unknown
 from polyrec.retrieval.build import completed
 from polyrec.retrieval.hits import NOTHING, Hits
 from polyrec.retrieval.index import ItemIndex
+from polyrec.retrieval.mapped import picked
 from polyrec.retrieval.trial import embed, towers
 from polyrec.shapes import Float, Tensor
 
@@ -45,8 +46,10 @@ class Recommender:
         Raises:
             BundleError: bundle or index is damaged, or they do not belong together.
             NotReadyError: it has no index.
+            DataError: its model has no two towers, so that it can have none.
         """
         bundle = Bundle.load(folder)
+        towers(bundle.model)
         return cls(bundle, ItemIndex.load(folder, bundle))
 
     def retrieve(
@@ -136,12 +139,14 @@ class Recommender:
 
     def keys(self, hits: Hits) -> list[list[Any]]:
         """Item keys of hits, best first; shorter where fewer were found."""
-        names = self.index.items[self.index.key].to_pylist()
-        return [[names[place] for place in row if place != NOTHING] for row in hits.places.tolist()]
+        there = hits.places != NOTHING
+        key = self.index.key
+        names = iter(picked(self.index.items.select([key]), hits.places[there].numpy())[key].to_pylist())
+        return [[next(names) for _ in range(count)] for count in there.sum(1).tolist()]
 
     def _joined(self, users: pa.Table, user: np.ndarray, item: np.ndarray) -> pa.Table:
         """A row for each user and candidate."""
-        left, right = users.take(pa.array(user)), self.index.items.take(pa.array(item))
+        left, right = users.take(pa.array(user)), picked(self.index.items, item)
         columns = {name: left[name] for name in left.column_names} | {name: right[name] for name in right.column_names}
         return pa.table(columns)
 
@@ -149,7 +154,7 @@ class Recommender:
         if len(exclude) != users:
             raise DataError(f"exclude has {len(exclude)} rows for {users} users: give one row a user.")
         lengths = [len(row) for row in exclude]
-        dtype = pl.Series(self.index.items[self.index.key]).dtype
+        dtype = pl.Series(self.index.items[self.index.key].slice(0, 0)).dtype
         flat = pl.Series([key for row in exclude for key in row], dtype=dtype, strict=False)
         rows = self.index.rows(flat)
         row = torch.arange(users).repeat_interleave(torch.tensor(lengths, dtype=torch.int64))

@@ -102,6 +102,14 @@ def test_what_cannot_run_is_told_before_anything_is_trained(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_a_recipe_for_one_target_is_refused_without_a_target_before_anything_is_trained(tmp_path):
+    suite = read({**PLAIN, "recipes": ["pooled", "ecat"]}, "suite")
+    with pytest.raises(ConfigError, match=r"ecat on w: recipe 'ecat' is for one target scenario"):
+        Grid(suite, tmp_path / "out", tmp_path).plan()
+    aimed = read({**PLAIN, "recipes": ["pooled", "ecat"], "data": [{**WORLD, "transfer": {"target": "s1"}}]}, "suite")
+    Grid(aimed, tmp_path / "out", tmp_path).plan()
+
+
 def test_a_space_that_a_recipe_does_not_take_is_told_before_anything_is_trained(tmp_path):
     suite = read({**PLAIN, "trials": 2, "space": {"model.experts": [2, 4]}}, "suite")
     with pytest.raises(ConfigError, match=r"pooled on w: .*option 'experts' is not known"):

@@ -14,8 +14,9 @@ from polyrec.data.files import Source
 from polyrec.data.profile import LONG, SKETCH, Profile, sizes
 from polyrec.data.vocabulary import Vocabulary
 from polyrec.errors import ConfigError, DataError
-from polyrec.recipes.continual.guards import _label, inspect, stability, stray
+from polyrec.recipes.continual.guards import _label, inspect, stray
 from polyrec.recipes.continual.periods import periods
+from polyrec.recipes.continual.trend import stability
 from polyrec.schema import Feature, Keys, Schema, Task
 
 SCHEMA = Schema(

@@ -77,6 +77,15 @@ def test_a_more_careful_ending_is_kept_where_it_is_visibly_better_and_that_is_sa
     assert "1,234" in words
 
 
+def test_the_teacher_as_it_is_may_be_the_better_ending_and_is_called_careful():
+    found = (Ending("teacher", 0.47, 0.03, 0.01), Ending("target", 0.48, 0.02, 0.005), Ending("settled", 0.5, 0, 0))
+    assert kept(found, 2.0) == "teacher"
+    assert verdict(found, "teacher", 90).startswith("Transfer does not help: the teacher as it is, the model of all")
+    unsure = (Ending("teacher", 0.49, 0.01, 0.02), *found[1:])
+    assert kept((unsure[0], found[-1]), 2.0) == "settled"
+    assert "'teacher' has 0.4900: within what 90" in verdict((unsure[0], found[-1]), "settled", 90)
+
+
 def test_a_margin_below_nothing_asks_transfer_to_prove_itself():
     found = (Ending("target", 0.505, -0.005, 0.02), Ending("settled", 0.5, 0.0, 0.0))
     assert kept(found, 0.0) == "settled"

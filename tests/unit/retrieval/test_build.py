@@ -123,3 +123,18 @@ def test_no_items_and_items_of_no_scenario_are_refused(bundle, tmp_path, rows, w
     frame.write_parquet(tmp_path / "items.parquet")
     with pytest.raises(DataError, match=words):
         ItemIndex.build(bundle, Source((tmp_path / "items.parquet",)))
+
+
+def test_sizes_that_pq_cannot_work_with_are_told_before_a_vector_is_made(bundle, tmp_path, monkeypatch):
+    pl.DataFrame({"item_id": [f"item-{one}" for one in range(600)], "price": [1.0] * 600}).write_parquet(
+        tmp_path / "items.parquet"
+    )
+    source, made = Source((tmp_path / "items.parquet",)), []
+    monkeypatch.setattr(build, "embed", lambda *words: made.append(1) or embedding.embed(*words))
+    monkeypatch.setattr(build, "BLOCK", 100)
+    with pytest.raises(ConfigError, match=r"a shard of 3 has 200\. Use kind = 'flat', fewer shards"):
+        ItemIndex.build(bundle, source, AnnOptions(kind="pq"), shards=3)
+    assert not made
+    with pytest.raises(ConfigError, match="bytes = 7 must divide the vectors' width"):
+        ItemIndex.build(bundle, source, AnnOptions(kind="pq", bytes=7))
+    assert len(made) == 1

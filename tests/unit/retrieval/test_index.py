@@ -130,7 +130,7 @@ def test_fewer_items_than_asked_for_leave_places_empty(recommender, ranker):
     assert len(recommender.keys(found)[0]) == 2
 
 
-def test_what_cannot_be_recommended_is_refused_in_words(recommender, ranker, bundle, shop, tmp_path):
+def test_what_cannot_be_recommended_is_refused_in_words(recommender, ranker, bundle, shop, fitted, tmp_path):
     with pytest.raises(DataError, match=r"scenario 'hom' is not among those of the training rows.*Did you mean 'home'"):
         recommender.retrieve(USERS, "hom", 3)
     with pytest.raises(DataError, match=r"scenario 'hom' is not one with items in the index.*Did you mean 'home'"):
@@ -145,6 +145,8 @@ def test_what_cannot_be_recommended_is_refused_in_words(recommender, ranker, bun
         recommender.recommend(USERS, "home", 3, ranker=ranker, by={"bye": 1.0})
     with pytest.raises(DataError, match="a Pooled has no user and item vectors"):
         ItemIndex.build(ranker, Source((shop / "log.parquet",)))
+    with pytest.raises(DataError, match="Fit a recipe of two towers"):  # and not: build an index
+        Recommender.load(fitted(shop, "pooled") / "bundle")
     with pytest.raises(NotReadyError, match="holds no index"):
         ItemIndex.load(tmp_path, bundle)
     pl.DataFrame({"item_id": ["a"], "price": [1.0], "tab": ["hom"]}).write_parquet(tmp_path / "a.parquet")

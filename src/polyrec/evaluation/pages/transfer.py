@@ -9,6 +9,7 @@ from polyrec.evaluation.pages.daily import accepted, daily
 from polyrec.evaluation.pages.shell import Section, folded, table
 
 ENDINGS = {
+    "teacher": "the rows of all scenarios: the teacher as it is",
     "target": "the target's rows alone",
     "tuned": "the model of all scenarios, trained on with the target's rows",
     "transfer": "the target's rows with transferred ones",
@@ -41,7 +42,7 @@ def transferred(told: Mapping[str, Any]) -> Section | None:
         _shares(told.get("distilled") or ()),
     ]
     if len(endings) > 1:
-        parts.append(_endings(endings, str(told.get("kept"))))
+        parts.append(_endings(endings, str(told.get("kept")), told.get("margin")))
     parts += [daily(told.get("daily") or {}, str(told.get("kept"))), accepted(told.get("accepted") or {})]
     if told.get("undated"):
         parts.append(tag("p", f"Not everything is shown over time: {told['undated']}", class_="soft"))
@@ -118,14 +119,15 @@ def _line(one: Mapping[str, Any]) -> list[str]:
     return [str(one.get("scenario")), *counts, f"{one.get('relation') or 0:.2f}", shown, f"{one.get('share') or 0:.1%}"]
 
 
-def _endings(endings: Sequence[Mapping[str, Any]], kept: str) -> Markup:
+def _endings(endings: Sequence[Mapping[str, Any]], kept: str, margin: float | None) -> Markup:
     rows = []
     for one in sorted(endings, key=lambda one: float(one["log_loss"])):
         gain = f"{one['gain']:+.4f} ± {one['error']:.4f}".replace("-", "−")
         name = str(one["name"])
         rows.append([ENDINGS.get(name, name), f"{one['log_loss']:.4f}", gain, "kept" if name == kept else ""])
     lead = tag("h3", "Endings, on target's validation rows that neither stopped nor tuned them")
-    words = "The last one is kept unless another is better by more than the standard error of the difference."
+    errors = "the margin in standard errors" if margin is None else f"{margin:g} standard errors of the difference"
+    words = f"The last one tried is kept unless another is better by more than {errors}."
     return join(
         lead, tag("p", words), table(["Learned from", "Log-loss", "Better than the last by", ""], rows, "Endings")
     )

@@ -7,6 +7,7 @@ from polyrec.artifact.manifest import Manifest
 from polyrec.config import RunConfig
 from polyrec.data.profile import LONG, Profile
 from polyrec.data.split import split
+from polyrec.data.stretches import stretches
 from polyrec.evaluation.report import Report
 from polyrec.progress import Progress
 from polyrec.recipes import outcome
@@ -43,6 +44,7 @@ def begin(
     profile, unseen = (
         Profile.of(one, encoder, None, progress, sketch=LONG) for one in (train_rows, learned_from(state, judged))
     )
+    moving = stretches(train_rows, encoder, profile, progress)
     # How much is usually unknown is told by rows that the vocabulary was not made from. They may be learned from later.
     unseen = replace(unseen, digest="", sketch=())
     profile = replace(profile, unknown=unseen.unknown)
@@ -65,7 +67,7 @@ def begin(
     line |= {"cells": cells(report), "seconds": {"train": report.run.get("seconds")}}
     line |= {"hold": hold, "notes": notes}
     line["held"] = remembered(state, out, 0)
-    state = replace(state, history=(line,), profiles=(profile, unseen))
+    state = replace(state, history=(line,), profiles=(profile, unseen), stretches=moving)
     manifest = Manifest.read(folder.bundle)
     trained_on = {"rows": {"train": profile.rows}, "generation": 0, **outcome.longer(manifest.trained_on, {})}
     told = {"trained_on": trained_on}

@@ -5,6 +5,7 @@ from polyrec.errors import ConfigError
 from polyrec.evaluation.report import Report
 from polyrec.recipes.assemble import plan_of
 from polyrec.recipes.continual.learner import TRANSFER
+from polyrec.recipes.transferring import TEACHER
 from polyrec.training.plan import Stage
 
 
@@ -12,7 +13,7 @@ def kept_by(run: RunConfig, report: Report) -> Stage:
     """The stage whose weights the fit kept.
 
     Raises:
-        ConfigError: one that an adversary trained.
+        ConfigError: one that an adversary trained, or the bundle of another run.
     """
     plan = plan_of(run)
     stage = plan.stage(str(report.extra.get("transfer", {}).get("kept", plan.stages[-1].name)))
@@ -21,6 +22,8 @@ def kept_by(run: RunConfig, report: Report) -> Stage:
             f"recipe {run.recipe!r} learns with an adversary, which update does not go on with. "
             "Fit again with the new rows."
         )
+    if stage.name == TEACHER and "teacher" in run.transfer:
+        raise ConfigError(f"recipe {run.recipe!r} kept its teacher as it is, {_given(run)}")
     return stage
 
 
@@ -35,8 +38,12 @@ def taught_by(run: RunConfig, stage: Stage) -> Stage | None:
     if found is None or found.data != TRANSFER:
         return None
     if "teacher" in run.transfer:
-        raise ConfigError(
-            f"recipe {run.recipe!r} was taught by the bundle {run.transfer['teacher']}, which update cannot train: it "
-            "has no optimizer's state. Fit with a teacher of its own ([transfer] without teacher), then go on."
-        )
+        raise ConfigError(f"recipe {run.recipe!r} was taught by {_given(run)}")
     return plan.stage(found.name)
+
+
+def _given(run: RunConfig) -> str:
+    return (
+        f"the bundle {run.transfer['teacher']}, which update cannot train: it has no optimizer's state. "
+        "Fit with a teacher of its own ([transfer] without teacher), then go on."
+    )

@@ -1,6 +1,6 @@
 """What may be wrong with a period, found by comparing its profile with those of the periods before."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf, log, sqrt
 
@@ -10,6 +10,7 @@ from polyrec.data.files import Source
 from polyrec.data.moments import shown
 from polyrec.data.profile import Profile
 from polyrec.data.tally import EDGES, SINGLE
+from polyrec.recipes.continual.trend import Counts, ahead, in_order, stability
 from polyrec.schema import Schema
 
 RATE = log(2.0)  # of the odds of a label: twice or half what they were
@@ -42,6 +43,8 @@ def inspect(
     until: str | None = None,
     auc: Mapping[str, tuple[float, float]] | None = None,
     known: Mapping[str, Sequence[float]] | None = None,
+    scenarios: Collection[str] = (),
+    stretches: Sequence[Profile] = (),
 ) -> list[Finding]:
     """Everything that is wrong with a period.
 
@@ -51,11 +54,13 @@ def inspect(
         until: the last moment that has been trained on, in words.
         auc: of the model that stands on this period, with its upper bound, by target.
         known: the same model line's AUC on the periods before, by target.
+        scenarios: that the model knows, whether or not an earlier period had rows of them.
+        stretches: of the fit's rows, oldest first.
     """
     unit = _unit(profile, [one for _, one in before])
-    found = [*_scenarios(profile, before), *_duplicate(profile, before), *(unit or _late(profile, until))]
+    found = [*_scenarios(profile, before, scenarios), *_duplicate(profile, before), *(unit or _late(profile, until))]
     found += _labels(profile, [one for _, one in before])
-    found += _shifted(profile, [one for _, one in before])
+    found += _shifted(profile, [one for _, one in before], stretches)
     found += _strange(profile, [one for _, one in before])
     found += _missing(profile, [one for _, one in before])
     for name, (value, high) in (auc or {}).items():
@@ -75,25 +80,10 @@ def stray(profile: Profile, source: Source, schema: Schema) -> list[str]:
     return [f"the last {column} is {last}, but 99 of 100 rows lie no later than {until}: rows are late before that one"]
 
 
-def stability(new: Iterable[int], old: Iterable[int]) -> np.ndarray:
-    """What each bin adds to the population stability index.
-
-    Formula:
-        sum_b (p_b - q_b) log(p_b / q_b), p and q shares of the new and the old rows, half a row added to each bin
-
-    Example:
-        >>> float(stability([10, 10], [10, 10]).sum()), round(float(stability([90, 10], [10, 90]).sum()), 2)
-        (0.0, 3.41)
-    """
-    p, q = (np.asarray(list(one), float) + 0.5 for one in (new, old))
-    p, q = p / p.sum(), q / q.sum()
-    return np.asarray((p - q) * np.log(p / q))
-
-
-def _scenarios(profile: Profile, before: Sequence[tuple[str, Profile]]) -> list[Finding]:
+def _scenarios(profile: Profile, before: Sequence[tuple[str, Profile]], known: Collection[str]) -> list[Finding]:
     """Rows of no scenario, or of one that is called by nothing but spaces and has not been there before."""
     lost = {"null": profile.rows - sum(profile.scenarios.values())}
-    past = {name for _, one in before for name in one.scenarios}
+    past = {*known, *(name for _, one in before for name in one.scenarios)}
     lost |= {repr(name): rows for name, rows in profile.scenarios.items() if not name.strip() and name not in past}
     return [
         Finding("columns", "scenario", f"the scenario is {name} in {rows:,} of {profile.rows:,} rows", fatal=True)
@@ -185,13 +175,19 @@ def _label(cell: tuple[int, int, int], past: Sequence[tuple[int, int, int]]) -> 
     return f"{now} in {seen:,} rows; before {rate:.3%}"
 
 
-def _shifted(profile: Profile, before: Sequence[Profile]) -> list[Finding]:
-    """Each feature against the periods before. What is like any of the last ones is usual: a weekday comes back."""
+def _shifted(profile: Profile, before: Sequence[Profile], stretches: Sequence[Profile]) -> list[Finding]:
+    """Each feature against the periods before. What is like any of the last ones is usual: a weekday comes back.
+
+    So is what is like a stretch of the fit's rows while those are among the last ones, and what a trend leads to.
+    """
     found = []
+    recent = [*(stretches if len(before) <= RECENT else ()), *before[-RECENT:]]
+    line = in_order([*(stretches or before[:1]), *before[1:]])[-RECENT:]
     for name, bins in profile.fields.items():
-        past = [one.fields[name] for one in before[-RECENT:] if sum(one.fields.get(name, ()))]
+        past: list[Counts] = [one.fields[name] for one in recent if sum(one.fields.get(name, ()))]
         if not past or not sum(bins):
             continue
+        past += ahead(line, name, profile)
         nearest = min(past, key=lambda one: float(stability(bins, one).sum()))
         parts = stability(bins, nearest)
         bound = SHIFT + 3 * (len(parts) - 1) * (1 / sum(bins) + 1 / sum(nearest))  # and what chance may give
@@ -233,7 +229,7 @@ def _values(profile: Profile, name: str) -> int:
     return profile.unknown[name] + profile.later.get(name, 0) + sum(profile.fields[name])
 
 
-def _most(new: Sequence[int], old: Sequence[int], parts: np.ndarray, *, ids: bool) -> str:
+def _most(new: Counts, old: Counts, parts: np.ndarray, *, ids: bool) -> str:
     """In which bin most of the shift is."""
     place = int(parts.argmax())
     was, now = old[place] / sum(old), new[place] / sum(new)

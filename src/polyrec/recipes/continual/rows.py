@@ -32,8 +32,9 @@ def of_target(run: RunConfig, source: Source, schema: Schema) -> Source:
 
 
 def learned_from(state: State, source: Source) -> Source:
-    """The rows that a period is learned from: the target's, where no teacher learns from all scenarios'."""
-    return source if state.teacher is not None else of_target(state.run, source, state.schema)
+    """The rows that a period is learned from: the target's, unless what goes on or its teacher learns from all."""
+    everywhere = state.teacher is not None or state.learner.assembly.stage.data == "train"
+    return source if everywhere else of_target(state.run, source, state.schema)
 
 
 def held_out(source: Source, share: float, schema: Schema, seed: int) -> Source:

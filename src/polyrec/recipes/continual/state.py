@@ -36,7 +36,8 @@ class State:
     the weights beta and alpha of transferred rows and of the distillation, as the fit chose them.
 
     `history`: a line a period, the fit's first. `profiles`: what the fit's training and test rows looked
-    like, then each period. `first`: how many ids the fit's vocabulary had, by feature.
+    like, then each period. `stretches`: how the training rows moved, see `data.stretches`. `first`: how many
+    ids the fit's vocabulary had, by feature.
     """
 
     run: RunConfig
@@ -45,6 +46,7 @@ class State:
     learner: Learner
     history: tuple[Mapping[str, Any], ...] = ()
     profiles: tuple[Profile, ...] = ()
+    stretches: tuple[Profile, ...] = field(default=(), kw_only=True)
     first: Mapping[str, int] = field(default_factory=dict)
     teacher: Learner | None = None
     tuned: Mapping[str, Any] = field(default_factory=dict)
@@ -106,6 +108,7 @@ class State:
             "first": self.first,
             "tuned": self.tuned,
             "profiles": [one.to_dict() for one in self.profiles],
+            "stretches": [one.to_dict() for one in self.stretches],
         }
         (folder / "state.json").write_text(json.dumps(plain), encoding="utf-8")
 
@@ -121,6 +124,7 @@ class State:
             lines = (folder / "history.jsonl").read_text(encoding="utf-8").splitlines()
             history = tuple(json.loads(one) for one in lines)
             profiles = tuple(Profile.from_dict(one) for one in plain["profiles"])
+            stretches = tuple(Profile.from_dict(one) for one in plain.get("stretches", ()))
             stage, first, tuned = str(plain["stage"]), plain.get("first"), plain.get("tuned", {})
         except (OSError, ValueError, KeyError, TypeError) as reason:
             raise BundleError(
@@ -132,7 +136,7 @@ class State:
         there = (folder / TAUGHT_BY).exists()
         teacher = Learner.load(run, encoder, TEACHER, folder / TAUGHT_BY) if there else None
         first = sizes(encoder) if first is None else first
-        return cls(run, schema, encoder, learner, history, profiles, first, teacher, tuned)
+        return cls(run, schema, encoder, learner, history, profiles, first, teacher, tuned, stretches=stretches)
 
     @classmethod
     def of_run(cls, run: RunConfig, folder: RunFolder) -> "State":

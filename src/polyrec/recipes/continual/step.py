@@ -112,7 +112,8 @@ class Step:
         auc = {row.task: (row.value, row.high) for row in report.rows
                if (row.scenario, row.space, row.metric) == ("*", "all", "auc")
                and row.value is not None and row.high is not None}  # fmt: skip
-        return inspect(profile, before, until=words, auc=auc, known=past)
+        scenarios, stretches = self.state.encoder.vocabulary.scenarios, self.state.stretches
+        return inspect(profile, before, until=words, auc=auc, known=past, scenarios=scenarios, stretches=stretches)
 
     def _refuse(self, findings: Sequence[Finding]) -> State:
         name = self.period.name
