@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import pyarrow as pa
 
-from polyrec.data.pieces import is_csv, open_pieces
+from polyrec.data.commas import is_csv
+from polyrec.data.footers import open_pieces
+from polyrec.data.places import Place, place
 from polyrec.data.slices import Slice
 
 ROWS = 1_000_000  # of a part at least, where its file has as many
@@ -29,10 +30,10 @@ class Part:
     def rows(self, schema: pa.Schema, texts: frozenset[str]) -> Slice:
         """Its rows, with the columns of all files."""
         groups = None if self.first < 0 else (self.first, self.last)
-        return Slice((Path(self.path),), texts=texts, whole=schema, groups=groups)
+        return Slice((place(self.path),), texts=texts, whole=schema, groups=groups)
 
 
-def parts(paths: Sequence[Path], schema: pa.Schema, least: int = ROWS) -> Iterator[Part]:
+def parts(paths: Sequence[Place], schema: pa.Schema, least: int = ROWS) -> Iterator[Part]:
     """All rows of the files in order, cut where a row group ends: the same parts for the same files.
 
     Args:
@@ -54,7 +55,7 @@ def parts(paths: Sequence[Path], schema: pa.Schema, least: int = ROWS) -> Iterat
             number += 1
 
 
-def _groups(path: Path, schema: pa.Schema, least: int) -> Iterator[tuple[int, int]]:
+def _groups(path: Place, schema: pa.Schema, least: int) -> Iterator[tuple[int, int]]:
     first, last, rows = 0, 0, 0
     for piece in open_pieces((path,), schema):
         assert piece.group is not None

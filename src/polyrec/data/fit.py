@@ -10,6 +10,7 @@ from polyrec.data.counted import Counted, relieve
 from polyrec.data.files import Source
 from polyrec.data.keys import read_keys
 from polyrec.data.numbers import DEFAULT_TRANSFORM, Tally, read_floats
+from polyrec.data.places import few
 from polyrec.data.spill import Space
 from polyrec.errors import DataError, unknown
 from polyrec.progress import Progress, told
@@ -55,7 +56,7 @@ def find(
             scenarios.add(read_scenarios(chunk, scenarios.where))
         relieve(counted, space)
     if not rows:
-        raise DataError(f"{', '.join(map(str, source.paths))}: no training rows. Check the split.")
+        raise DataError(f"{few(source.paths)}: no training rows. Check the split.")
     for name, (what, _) in gathered.items():
         if what.nulls == what.rows and not gaps:
             missing = "null, NaN or infinite" if isinstance(what, Tally) else "null"

@@ -6,7 +6,7 @@ from functools import cached_property
 import pyarrow as pa
 
 from polyrec.data.files import Source
-from polyrec.data.pieces import Piece, open_pieces
+from polyrec.data.footers import Footers
 
 
 @dataclass(frozen=True)
@@ -27,13 +27,5 @@ class Slice(Source):
     groups: tuple[int, int] | None = None  # row groups: from, to; all where None, as of a CSV file
 
     @cached_property
-    def _schema(self) -> pa.Schema:
-        return self.whole
-
-    @cached_property
-    def _pieces(self) -> tuple[Piece, ...]:
-        found = open_pieces(self.paths, self._schema)
-        if self.groups is None:
-            return found
-        first, last = self.groups
-        return tuple(one for one in found if one.group is not None and first <= one.group < last)
+    def _footers(self) -> Footers:
+        return Footers(self.paths, self.texts, self.whole, self.groups)

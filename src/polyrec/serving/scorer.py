@@ -12,6 +12,7 @@ from polyrec.artifact import Bundle, Program
 from polyrec.atomic import whole_file
 from polyrec.batch import Batch
 from polyrec.data.files import Source
+from polyrec.data.places import few
 from polyrec.errors import DataError
 from polyrec.progress import Progress, told
 from polyrec.schema import Target
@@ -98,7 +99,7 @@ class Scorer:
                 if writer is not None:
                     writer.close()
             if writer is None:
-                raise DataError(f"{', '.join(map(str, source.paths))}: no rows to score. Check the files.")
+                raise DataError(f"{few(source.paths)}: no rows to score. Check the files.")
         return written
 
 
