@@ -17,8 +17,9 @@ from polyrec.data import where as conditions
 from polyrec.data.ahead import mapped
 from polyrec.data.commas import is_csv
 from polyrec.data.footers import Footers
+from polyrec.data.listing import find
 from polyrec.data.pieces import Piece, after, read_piece
-from polyrec.data.places import THREADS, Address, Place, few, find
+from polyrec.data.places import THREADS, Address, Place, few
 from polyrec.data.places import place as placed
 from polyrec.data.where import Where
 from polyrec.errors import DataError, together, unknown

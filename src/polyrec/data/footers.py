@@ -13,7 +13,7 @@ from polyrec.data.ahead import mapped
 from polyrec.data.commas import csv_schema, is_csv
 from polyrec.data.parquet import Bounds, Group, arrow_schema, groups, metadata
 from polyrec.data.pieces import Piece, read_piece
-from polyrec.data.places import THREADS, Address, Place, told_of
+from polyrec.data.places import THREADS, Address, Place, patient
 from polyrec.errors import DataError
 from polyrec.progress import Progress
 
@@ -136,8 +136,7 @@ class _Look:
     def __call__(self, path: Place) -> _Found:
         if not isinstance(path, Address):
             return self._read(path)
-        with told_of(path):
-            return self._read(path)
+        return patient(partial(self._read, path), path)
 
     def _read(self, path: Place) -> _Found:
         if is_csv(path):

@@ -1,20 +1,19 @@
 """Row groups of parquet files and whole CSV files: what can be read on its own."""
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from polyrec.data import places
 from polyrec.data.commas import first_line, read_csv
 from polyrec.data.keys import is_text
 from polyrec.data.parquet import damaged, metadata
-from polyrec.data.places import Address, Place, opened, trouble
+from polyrec.data.places import Address, Place, opened
 from polyrec.errors import PolyrecError
 
 BLOCK = 65_536  # rows read at a time
-WAITS = (1.0, 4.0, 16.0)  # seconds before a broken connection is tried again
 _PAGES = 2**18  # bytes of a column chunk that are buffered at a time
 
 
@@ -52,7 +51,7 @@ def read_piece(piece: Piece, columns: Sequence[str], schema: pa.Schema) -> Itera
 def patiently(read: Callable[[], Iterator[pa.Table]], path: Address) -> Iterator[pa.Table]:
     """The rows that `read` streams; where it breaks off, it is begun anew and what has been streamed is left out."""
     done = 0
-    for wait in (*WAITS, None):
+    for wait in (*places.WAITS, None):
         try:
             for table in after(read(), done):
                 done += table.num_rows
@@ -61,9 +60,7 @@ def patiently(read: Callable[[], Iterator[pa.Table]], path: Address) -> Iterator
         except PolyrecError:
             raise
         except Exception as reason:
-            if wait is None or isinstance(reason, FileNotFoundError | PermissionError):
-                raise trouble(path, reason) from reason
-            time.sleep(wait)
+            places.pause(wait, path, reason)
 
 
 def after(tables: Iterator[pa.Table], rows: int) -> Iterator[pa.Table]:

@@ -1,27 +1,28 @@
 """Where files are: local paths, and addresses such as `s3://bucket/log.parquet` on any system of pyarrow or fsspec."""
 
 import re
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
+from typing import TypeVar
 
 import pyarrow as pa
 from pyarrow import fs
 
 from polyrec.atomic import is_address
-from polyrec.data.ahead import mapped
 from polyrec.data.ranged import Ranged
 from polyrec.errors import DataError, PolyrecError
 
+WAITS = (1.0, 4.0, 16.0)  # seconds before what failed is tried again
 THREADS = 32  # requests at a time to a system that is not a local path
 _ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://([^/?]*)/?(.*)", re.DOTALL)
 _QUERY = re.compile(r"\?[A-Za-z_]\w*=[^/?]*$")
 _ARROW = ("file", "s3", "gs", "gcs", "hdfs", "viewfs", "abfs", "abfss")  # pyarrow's own; the others are fsspec's
 _PATIENCE = "retry_limit_seconds=60"  # Google's client tries for 15 minutes where nobody says otherwise
-_SIGNS = re.compile(r"[*?[]")
+SIGNS = re.compile(r"[*?[]")
 _DENIED = re.compile(r"denied|forbidden|\b40[13]\b|credential|authenticat|access token|permission", re.IGNORECASE)
 
 
@@ -45,7 +46,7 @@ class Address:
     @property
     def name(self) -> str:
         """The last part of the path."""
-        return PurePosixPath(_parse(self.text)[2]).name
+        return PurePosixPath(parse(self.text)[2]).name
 
     @property
     def stem(self) -> str:
@@ -59,6 +60,7 @@ class Address:
 
 
 Place = Path | Address
+T = TypeVar("T")
 
 
 def place(text: str | Path | Address) -> Place:
@@ -81,11 +83,11 @@ def mark(one: Place) -> tuple[int | None, int | None]:
             raise DataError(f"{one} does not exist. Check the path.") from reason
         return found.st_size, found.st_mtime_ns
     if one.changed is None and one.size is None:
-        system, path = _inside(one.text)
+        system, path = inside(one.text)
         with told_of(one):
             (info,) = system.get_file_info([path])
         if info.type == fs.FileType.NotFound:
-            raise _absent(one)
+            raise absent(one)
         return info.size, info.mtime_ns
     return one.size, one.changed
 
@@ -109,9 +111,28 @@ def opened(one: Place) -> Iterator[Path | pa.NativeFile]:
     if isinstance(one, Path):
         yield one
         return
-    system, path = _inside(one.text)
+    system, path = inside(one.text)
     with system.open_input_file(path) as file:
         yield file
+
+
+def patient(make: Callable[[], T], one: Address) -> T:
+    """What `make` reads of a file, tried again where its system fails; in words if that does not help."""
+    for wait in (*WAITS, None):
+        try:
+            return make()
+        except PolyrecError:
+            raise
+        except Exception as reason:
+            pause(wait, one, reason)
+    raise AssertionError
+
+
+def pause(wait: float | None, one: Address, reason: Exception) -> None:
+    """Wait before another try at what failed; None, and what no waiting helps, is an error in words."""
+    if wait is None or isinstance(reason, FileNotFoundError | PermissionError):
+        raise trouble(one, reason) from reason
+    time.sleep(wait)
 
 
 @contextmanager
@@ -129,7 +150,7 @@ def trouble(one: object, reason: Exception) -> DataError:
     """What a file system said, with what to do."""
     words = f"{type(reason).__name__}: {str(reason).splitlines()[0].rstrip('.') if str(reason) else 'no words'}"
     if isinstance(reason, FileNotFoundError):
-        return _absent(one)
+        return absent(one)
     if isinstance(reason, PermissionError) or _DENIED.search(words):
         return DataError(
             f"{one} may not be read ({words}). Give this machine the right to: systems take credentials from the "
@@ -141,88 +162,13 @@ def trouble(one: object, reason: Exception) -> DataError:
     )
 
 
-def find(pattern: str) -> list[Address]:
-    """Files whose address matches, in the order of their names, folder by folder; none where none does.
-
-    `*`, `?` and `[...]` stand for parts of one name, `**` for any number of folders.
-
-    Raises:
-        DataError: the address names a folder, or its system cannot be reached.
-
-    Example:
-        >>> import fsspec
-        >>> for name in ("b", "a"):
-        ...     fsspec.filesystem("memory").pipe(f"/find/day=1/{name}.csv", b"x")
-        >>> [str(one) for one in find("memory://find/day=*/*.csv")]
-        ['memory://find/day=1/a.csv', 'memory://find/day=1/b.csv']
-    """
-    scheme, host, path, query = _parse(pattern)
-    system, whole = _inside(pattern)
-    root = _system(scheme, host, query)[1]
-    with told_of(pattern):
-        (info,) = system.get_file_info([whole])
-        if info.type == fs.FileType.Directory:
-            raise DataError(
-                f"{pattern} is a folder; name the files in it, for example {pattern.rstrip('/')}/*.parquet."
-            )
-        if info.type != fs.FileType.NotFound or not _SIGNS.search(path):
-            return [] if info.type == fs.FileType.NotFound else [Address(pattern, info.size, info.mtime_ns)]
-        infos = _walk(system, root, path.split("/"))
-    front = f"{scheme}://{host}/"
-    known = {info.path.removeprefix(root).strip("/"): info for info in infos}
-    names = sorted(known, key=lambda name: name.split("/"))
-    return [Address(f"{front}{name}{query}", known[name].size, known[name].mtime_ns) for name in names]
-
-
 def few(places: Sequence[object], most: int = 3) -> str:
     """The first few names, and how many there are."""
     shown = ", ".join(str(one) for one in places[:most])
     return shown if len(places) <= most else f"{shown} ... ({len(places):,} files)"
 
 
-def _walk(system: fs.FileSystem, root: str, parts: list[str]) -> list[fs.FileInfo]:
-    """Files that match, level by level; the folders of a level are listed by several threads."""
-    folders, pending = [root], ""  # what has no sign is not listed
-    for number, part in enumerate(parts):
-        last = number == len(parts) - 1
-        if part == "**":
-            folders, below = [_join(one, pending) for one in folders], list[fs.FileInfo]()
-            level = folders
-            while level:
-                listed = _listed(system, level)
-                below += [one for one in listed if one.type == fs.FileType.File]
-                level = [one.path for one in listed if one.type == fs.FileType.Directory]
-                folders = [*folders, *level]
-            if last:
-                return below
-            pending = ""
-        elif not _SIGNS.search(part) and not last:
-            pending = f"{pending}/{part}".strip("/")
-        else:
-            wanted = fs.FileType.File if last else fs.FileType.Directory
-            found = _listed(system, [_join(one, pending) for one in folders])
-            chosen = [one for one in found if one.type == wanted and _matches(one.path, part)]
-            if last:
-                return chosen
-            folders, pending = [one.path for one in chosen], ""
-    return []
-
-
-def _listed(system: fs.FileSystem, folders: list[str]) -> list[fs.FileInfo]:
-    return [one for found in mapped(partial(_list, system), folders, THREADS) for one in found]
-
-
-def _list(system: fs.FileSystem, folder: str) -> list[fs.FileInfo]:
-    found: list[fs.FileInfo] = system.get_file_info(fs.FileSelector(folder, allow_not_found=True))
-    return found
-
-
-def _matches(path: str, part: str) -> bool:
-    name = path.rstrip("/").rpartition("/")[2]
-    return fnmatchcase(name, part) if _SIGNS.search(part) else name == part
-
-
-def _parse(text: str) -> tuple[str, str, str, str]:
+def parse(text: str) -> tuple[str, str, str, str]:
     """Scheme, host, path and query; a query is read off for pyarrow's systems alone, which take options there."""
     found = _ADDRESS.fullmatch(text)
     assert found is not None
@@ -237,21 +183,22 @@ def _parse(text: str) -> tuple[str, str, str, str]:
     return scheme, host, path.removesuffix(query) if query else path, query
 
 
-def _inside(text: str) -> tuple[fs.FileSystem, str]:
+def inside(text: str) -> tuple[fs.FileSystem, str]:
     """The file system of an address, and the path in it."""
-    scheme, host, path, query = _parse(text)
-    system, root = _system(scheme, host, query)
-    return system, _join(root, path)
+    scheme, host, path, query = parse(text)
+    system, root = system_of(scheme, host, query)
+    return system, join(root, path)
 
 
-def _join(root: str, path: str) -> str:
+def join(root: str, path: str) -> str:
+    """A path below another."""
     return f"{root.rstrip('/')}/{path}" if path else root
 
 
 @lru_cache(maxsize=64)
-def _system(scheme: str, host: str, query: str) -> tuple[fs.FileSystem, str]:
-    """A file system, and where it begins: kept, since each holds connections."""
-    if _SIGNS.search(host):
+def system_of(scheme: str, host: str, query: str) -> tuple[fs.FileSystem, str]:
+    """The file system of an address, and where it begins in it: kept, since each holds connections."""
+    if SIGNS.search(host):
         raise DataError(f"{scheme}://{host}: a pattern can stand for folders and files, not for {host!r}. Name it.")
     root = f"{scheme}://{host}/"
     with told_of(root + query):
@@ -288,6 +235,7 @@ def _of_fsspec(scheme: str, root: str) -> tuple[fs.FileSystem, str]:
     return fs.PyFileSystem(Ranged(system)), path
 
 
-def _absent(one: object) -> DataError:
+def absent(one: object) -> DataError:
+    """Words for a file that is not there."""
     hint = " Names are written as they are, without %-codes." if "%" in str(one) else ""
     return DataError(f"{one} does not exist. Check the address, its bucket or host, and the region.{hint}")

@@ -1,5 +1,6 @@
 """An fsspec file system as pyarrow reads it: by ranges, with what tells a file's versions apart."""
 
+from datetime import datetime
 from hashlib import blake2b
 from typing import Any
 
@@ -48,6 +49,7 @@ def _told(info: dict[str, Any]) -> fs.FileInfo:
     kinds = {"file": fs.FileType.File, "directory": fs.FileType.Directory}
     kind = kinds.get(info["type"], fs.FileType.Unknown)
     version = next((info[key] for key in _CHANGED if info.get(key) is not None), "")
+    version = version.timestamp() if isinstance(version, datetime) else version  # a listing may say it in the other way
     number = int.from_bytes(
         blake2b(str(version).encode(), digest_size=7).digest(), "little"
     )  # for a time: it is a mark
