@@ -12,7 +12,7 @@ from polyrec.data.commas import first_line
 from polyrec.data.places import Address, Place, mark, opened
 from polyrec.errors import DataError
 
-KEPT = 2**24  # bytes of footers, as they lie in files, that are kept for when their row groups are read
+KEPT = 2**22  # bytes of footers, as they lie in files, that are kept for their row groups: in memory ten times as many
 
 
 class Bounds(NamedTuple):

@@ -49,8 +49,7 @@ def _told(info: dict[str, Any]) -> fs.FileInfo:
     kinds = {"file": fs.FileType.File, "directory": fs.FileType.Directory}
     kind = kinds.get(info["type"], fs.FileType.Unknown)
     version = next((info[key] for key in _CHANGED if info.get(key) is not None), "")
-    version = version.timestamp() if isinstance(version, datetime) else version  # a listing may say it in the other way
-    number = int.from_bytes(
-        blake2b(str(version).encode(), digest_size=7).digest(), "little"
-    )  # for a time: it is a mark
+    version = version.timestamp() if isinstance(version, datetime) else version  # a listing may have either
+    digest = blake2b(str(version).encode(), digest_size=7).digest()
+    number = int.from_bytes(digest, "little")  # where pyarrow has a time: it only tells versions apart
     return fs.FileInfo(info["name"].rstrip("/") or "/", kind, size=info.get("size"), mtime_ns=number)

@@ -62,7 +62,7 @@ class Scorer:
         """Key columns and a probability column per target, block by block, in the order of the rows."""
         schema = self.schema
         names = (schema.keys.user, schema.keys.item, schema.keys.scenario, schema.keys.time, schema.keys.group)
-        source = source.as_text(self.encoder.texts)
+        source = source.as_text(self.encoder.texts).open(progress)
         present = set(source.columns())
         keys = [name for name in dict.fromkeys(names) if name is not None and name in present]
         wanted = list(dict.fromkeys([*keys, *(one.name for one in schema.features), schema.keys.scenario]))

@@ -102,7 +102,7 @@ def inspect(
         [('colour', 'click')]
     """
     tallies = Tallies()
-    log = read(open_log(expand(paths)), sample, seed, tallies.see, progress)
+    log = read(open_log(expand(paths), progress), sample, seed, tallies.see, progress)
     columns = tallies.columns(log)
     names = tuple(str(path) for path in log.source.paths)
     if schema is None:

@@ -64,13 +64,13 @@ def _collected(lazy: pl.LazyFrame, source: Source) -> pl.DataFrame:
         ) from reason
 
 
-def open_log(paths: Sequence[Place]) -> Source:
+def open_log(paths: Sequence[Place], progress: Progress | None = None) -> Source:
     """The files as one source.
 
     Raises:
         DataError: a file is missing, damaged, empty or not UTF-8; there are no rows.
     """
-    source = Source(tuple(paths))
+    source = Source(tuple(paths)).open(progress)
     _refuse_bytes(source, source.columns())
     source.rows()
     return source
