@@ -58,7 +58,9 @@ class Footers:
         if self._found is not None or self._pieces is not None:
             return
         schemas, found = _Schemas(), list[tuple[Group, ...] | None]()
-        for path, one in zip(self.paths, _mapped(_Look(self.texts, tuple(columns)), self.paths), strict=True):
+        for path, one in zip(
+            self.paths, _mapped(_Look(self.texts, tuple(columns), self._whole), self.paths), strict=True
+        ):
             schemas.add(path, one.schema)
             found.append(one.groups)
             if progress is not None and (len(found) % _TELL == 0 or len(found) == len(self.paths)):
@@ -129,8 +131,8 @@ class _Found(NamedTuple):
 class _Look:
     """Reads footers; files that are alike share their schema."""
 
-    def __init__(self, texts: Collection[str], columns: tuple[str, ...]) -> None:
-        self.texts, self.columns = texts, columns
+    def __init__(self, texts: Collection[str], columns: tuple[str, ...], whole: pa.Schema | None = None) -> None:
+        self.texts, self.columns, self.whole = texts, columns, whole
         self._last: tuple[pq.FileMetaData, pa.Schema] | None = None
 
     def __call__(self, path: Place) -> _Found:
@@ -140,7 +142,7 @@ class _Look:
 
     def _read(self, path: Place) -> _Found:
         if is_csv(path):
-            return _Found(csv_schema(path, self.texts), None)
+            return _Found(csv_schema(path, self.texts) if self.whole is None else self.whole, None)
         footer, last = metadata(path), self._last
         if last is not None and last[0].schema.equals(footer.schema) and last[0].metadata == footer.metadata:
             schema = last[1]
