@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from polyrec.data.ahead import mapped
 from polyrec.data.commas import csv_schema, is_csv
-from polyrec.data.parquet import Bounds, Group, arrow_schema, groups, metadata
+from polyrec.data.parquet import Bounds, Group, arrow_schema, groups, read_footer
 from polyrec.data.pieces import Piece, read_piece
 from polyrec.data.places import THREADS, Address, Place, patient
 from polyrec.errors import DataError
@@ -143,7 +143,7 @@ class _Look:
     def _read(self, path: Place) -> _Found:
         if is_csv(path):
             return _Found(csv_schema(path, self.texts) if self.whole is None else self.whole, None)
-        footer, last = metadata(path), self._last
+        footer, last = read_footer(path), self._last
         if last is not None and last[0].schema.equals(footer.schema) and last[0].metadata == footer.metadata:
             schema = last[1]
         else:

@@ -35,7 +35,9 @@ class Group(NamedTuple):
 
 
 def metadata(path: Place) -> pq.FileMetaData:
-    """The footer of a file; those read last are at hand.
+    """The footer of a file, to read its row groups with; those read last are at hand.
+
+    Its `schema` must not be asked for: it and the footer would hold each other, and a dropped one stay in memory.
 
     Raises:
         DataError: the file is missing, empty or no parquet.
@@ -45,7 +47,7 @@ def metadata(path: Place) -> pq.FileMetaData:
     key = (str(path), size, changed)
     found = _recent.get(key)
     if found is None:
-        found = _read(path, size)
+        found = read_footer(path, size)
         _recent.add(key, found)
     return found
 
@@ -76,7 +78,13 @@ def damaged(path: Place, reason: Exception) -> DataError:
     )
 
 
-def _read(path: Place, size: int | None) -> pq.FileMetaData:
+def read_footer(path: Place, size: int | None = None) -> pq.FileMetaData:
+    """The footer of a file, which is not kept.
+
+    Raises:
+        DataError: as `metadata`.
+    """
+    size = mark(path)[0] if size is None else size
     if size == 0:
         raise DataError(f"{path} is empty (0 bytes). Write the file again.")
     try:
