@@ -51,8 +51,8 @@ def weights(folder):
     return [(folder / "bundle" / name).read_bytes() for name in ("model.safetensors", "objective.safetensors")]
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("processes", ["1", pytest.param("2", marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("processes", ["1", "2"])
 def test_a_run_by_address_is_the_run_on_local_files(logged, tmp_path, processes):
     for name in ("near", "far"):
         fit(logged, name, tmp_path / name, "--processes", processes)
