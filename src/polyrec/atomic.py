@@ -1,11 +1,25 @@
 """Files and folders that appear whole or not at all."""
 
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from glob import escape
 from pathlib import Path
+
+
+def is_address(path: object) -> bool:
+    """Whether it begins with a scheme of two letters or more: `s3://bucket/log`, and not `C://log` or `a/s3://b`.
+
+    A `Path` that was made of an address has lost a stroke, and is still known by the rest.
+
+    Example:
+        >>> is_address("memory://log.parquet"), is_address("C://log.parquet"), is_address(Path("s3://bucket/log"))
+        (True, False, True)
+    """
+    scheme = r"[A-Za-z][A-Za-z0-9+.-]+:/" if isinstance(path, Path) else r"[A-Za-z][A-Za-z0-9+.-]+://"
+    return re.match(scheme, str(path)) is not None
 
 
 @contextmanager

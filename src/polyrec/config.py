@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from annotated_types import Ge, Gt, Le, Len, Lt
 from pydantic import AllowInfNan
 
+from polyrec.atomic import is_address
 from polyrec.declare import STRICT, RefusedError, parse, read_toml
 from polyrec.errors import ConfigError
 
@@ -71,6 +72,8 @@ class DataConfig:
             problems.append("[data] train = [...] needs valid = [...] too: early stopping must not look at test rows.")
         if self.train and self.split is not None:
             problems.append("[data] split is for log = [...]; train, valid and test are split already.")
+        if is_address(self.schema):
+            problems.append(f"[data] schema = {self.schema!r} is an address: only rows are read by one. Copy it here.")
         _refuse(problems)
 
 
@@ -179,7 +182,7 @@ class RunConfig:
     def rooted(self, folder: Path) -> "RunConfig":
         """The same run with absolute paths."""
         data = self.data
-        paths: dict[str, Any] = {name: tuple(str(folder / one) for one in getattr(data, name)) for name in _PATHS}
+        paths: dict[str, Any] = {name: tuple(_rooted(one, folder) for one in getattr(data, name)) for name in _PATHS}
         teacher = self.transfer.get("teacher")
         transfer = {**self.transfer, "teacher": str(folder / teacher)} if isinstance(teacher, str) else self.transfer
         return replace(self, data=replace(data, schema=str(folder / data.schema), **paths), transfer=transfer)
@@ -189,6 +192,10 @@ class RunConfig:
         plain: dict[str, Any] = _without_empty(asdict(self))
         none: dict[str, Any] = {key: [] for key, one in self.model.items() if one == ()}
         return {**plain, "model": {**plain.get("model", {}), **none}} if none else plain
+
+
+def _rooted(path: str, folder: Path) -> str:
+    return path if is_address(path) else str(folder / path)
 
 
 def _refuse(problems: Sequence[str]) -> None:

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from polyrec.atomic import write_text
+from polyrec.atomic import is_address, write_text
 from polyrec.bench.process import Ended
 from polyrec.bench.results import Line
 from polyrec.bench.space import Settings
 from polyrec.bench.versions import versions
 from polyrec.config import RunConfig
+from polyrec.data.files import expand
+from polyrec.data.places import mark
 from polyrec.declare import to_toml
 from polyrec.recipes.assemble import resolve
 from polyrec.recipes.folder import RunFolder
@@ -94,8 +96,9 @@ def fingerprint(run: RunConfig) -> str:
     data = options["data"]
     for key in ("schema", "log", "train", "valid", "test"):
         paths = [data[key]] if key == "schema" else data.get(key, [])
-        found = sorted(one for path in paths for one in Path(path).parent.glob(Path(path).name))
-        data[key] = [f"{one.name} {one.stat().st_size}" for one in found]  # wherever the folder lies
+        near = sorted(one for path in paths if not is_address(path) for one in Path(path).parent.glob(Path(path).name))
+        far = [one for path in paths if is_address(path) for one in expand([path])]
+        data[key] = [f"{one.name} {mark(one)[0]}" for one in (*near, *far)]  # wherever the folder lies
     text = to_toml(options)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 

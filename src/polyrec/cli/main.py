@@ -26,6 +26,7 @@ from polyrec.cli import (
     tune,
     update,
 )
+from polyrec.cli.files import only_rows_by_address
 from polyrec.cli.stopping import stoppable
 
 app = typer.Typer(
@@ -57,7 +58,8 @@ for command in (
     data,
 ):
     app.command(command.__name__.rpartition(".")[2], help=command.HELP, short_help=command.HELP.partition("\n")[0])(
-        command.run if command is serve else stoppable(command.run)  # a server stops in its own way
+        # a server stops in its own way
+        only_rows_by_address(command.run if command is serve else stoppable(command.run))
     )
 
 

@@ -21,8 +21,8 @@ def run(
     """Score files in blocks."""
     from polyrec.cli.files import check_output, log
     from polyrec.cli.progress import bars
+    from polyrec.data.commas import is_csv
     from polyrec.data.files import Source, expand
-    from polyrec.data.pieces import is_csv
     from polyrec.errors import ConfigError
     from polyrec.serving import Scorer
 

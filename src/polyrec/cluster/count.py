@@ -12,6 +12,7 @@ from polyrec.cluster.deal import answer, deal
 from polyrec.data.files import Source
 from polyrec.data.fit import Find, Findings, judged
 from polyrec.data.gathered import Gathered
+from polyrec.data.places import place
 from polyrec.data.slices import Slice, cut
 from polyrec.data.spill import MEMORY, Space
 from polyrec.errors import NotReadyError
@@ -62,7 +63,7 @@ def items(parts: list[Slice]) -> Iterator[dict[str, Any]]:
     before = 0
     for number, one in enumerate(parts):
         own = {
-            "paths": [str(path.absolute()) for path in one.paths],
+            "paths": [str(path.absolute() if isinstance(path, Path) else path) for path in one.paths],
             "groups": one.groups,
             "first": one.first,
             "kept": one.kept,
@@ -92,7 +93,7 @@ class Worker:
     def _count(self, number: int, before: int, part: str) -> int:
         own = json.loads(part)
         rows = Slice(
-            tuple(map(Path, own["paths"])),
+            tuple(map(place, own["paths"])),
             self.common.where,
             self.common.texts,
             self.common.whole,

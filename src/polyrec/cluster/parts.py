@@ -2,11 +2,14 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 
 import pyarrow as pa
 
-from polyrec.data.pieces import is_csv, open_pieces
+from polyrec.data.ahead import mapped
+from polyrec.data.commas import is_csv
+from polyrec.data.footers import open_pieces
+from polyrec.data.places import THREADS, Address, Place, place
 from polyrec.data.slices import Slice
 
 ROWS = 1_000_000  # of a part at least, where its file has as many
@@ -29,10 +32,10 @@ class Part:
     def rows(self, schema: pa.Schema, texts: frozenset[str]) -> Slice:
         """Its rows, with the columns of all files."""
         groups = None if self.first < 0 else (self.first, self.last)
-        return Slice((Path(self.path),), texts=texts, whole=schema, groups=groups)
+        return Slice((place(self.path),), texts=texts, whole=schema, groups=groups)
 
 
-def parts(paths: Sequence[Path], schema: pa.Schema, least: int = ROWS) -> Iterator[Part]:
+def parts(paths: Sequence[Place], schema: pa.Schema, least: int = ROWS) -> Iterator[Part]:
     """All rows of the files in order, cut where a row group ends: the same parts for the same files.
 
     Args:
@@ -42,19 +45,25 @@ def parts(paths: Sequence[Path], schema: pa.Schema, least: int = ROWS) -> Iterat
 
     Example:
         >>> import tempfile, pyarrow.parquet as pq
+        >>> from pathlib import Path
         >>> path, table = Path(tempfile.mkdtemp()) / "log.parquet", pa.table({"item": range(10)})
         >>> pq.write_table(table, path, row_group_size=2)
         >>> [(one.file, one.first, one.last) for one in parts([path], table.schema, least=3)]
         [('part-00000000.parquet', 0, 2), ('part-00000001.parquet', 2, 4), ('part-00000002.parquet', 4, 5)]
     """
     number = 0
-    for path in paths:
-        for first, last in [(-1, -1)] if is_csv(path) else _groups(path, schema, least):
+    threads = THREADS if any(isinstance(one, Address) for one in paths) else 1
+    for path, cuts in zip(paths, mapped(partial(_cut, schema=schema, least=least), paths, threads), strict=True):
+        for first, last in cuts:
             yield Part(number, str(path), first, last)
             number += 1
 
 
-def _groups(path: Path, schema: pa.Schema, least: int) -> Iterator[tuple[int, int]]:
+def _cut(path: Place, schema: pa.Schema, least: int) -> list[tuple[int, int]]:
+    return [(-1, -1)] if is_csv(path) else list(_groups(path, schema, least))
+
+
+def _groups(path: Place, schema: pa.Schema, least: int) -> Iterator[tuple[int, int]]:
     first, last, rows = 0, 0, 0
     for piece in open_pieces((path,), schema):
         assert piece.group is not None

@@ -12,6 +12,7 @@ from polyrec.cluster.deal import answer, deal
 from polyrec.cluster.output import FORMAT, Output
 from polyrec.cluster.parts import ROWS, Part, parts
 from polyrec.data.files import Source
+from polyrec.data.places import Place, few, mark, place
 from polyrec.errors import BundleError, DataError
 from polyrec.progress import Progress
 from polyrec.serving import Scorer
@@ -19,7 +20,7 @@ from polyrec.serving import Scorer
 
 def predict(
     bundle: str | Path,
-    paths: Sequence[Path],
+    paths: Sequence[Place],
     out: str | Path,
     *,
     workers: int,
@@ -48,14 +49,15 @@ def predict(
         NotReadyError: Ray is not installed, or a worker died several times at the same part.
     """
     scorer = Scorer.load(bundle)
-    source = Source(tuple(Path(one).resolve() for one in paths)).as_text(scorer.encoder.texts)
+    files = tuple(one.resolve() if isinstance(one, Path) else one for one in map(place, paths))
+    source = Source(files).as_text(scorer.encoder.texts).open(progress)
     schema = pa.schema(list(source.columns().items()))
     every, folder = list(parts(source.paths, schema, least)), Output(Path(out).resolve())
     plan = {
         "format": FORMAT,
         "bundle": scorer.manifest.identity,
         "rows of a part": least,
-        "files": [[str(one), (told := one.stat()).st_size, told.st_mtime_ns] for one in source.paths],
+        "files": [[str(one), *mark(one)] for one in source.paths],
     }
     with connected(workers) as ray:
         folder.claim(plan)
@@ -65,7 +67,7 @@ def predict(
         if rest:
             found |= _scored(ray, rest, work, workers, progress)
     if not any(found.values()):
-        raise DataError(f"{', '.join(map(str, source.paths))}: no rows to score. Check the files.")
+        raise DataError(f"{few(source.paths)}: no rows to score. Check the files.")
     folder.finish(plan, [(one, found[one]) for one in every])
     return sum(found.values())
 

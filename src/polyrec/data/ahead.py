@@ -1,12 +1,16 @@
-"""An iterator that works a few items ahead in a thread of its own."""
+"""An iterator that works a few items ahead, in a thread of its own or in several."""
 
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from itertools import islice
 from queue import Empty, Full, Queue
 from threading import Event, Thread
 from typing import TypeVar, cast
 
 T = TypeVar("T")
+S = TypeVar("S")
 _END = object()
 _LOOK = 0.1  # seconds between looks at whether anybody still listens
 
@@ -44,6 +48,31 @@ def ahead(items: Iterator[T], depth: int) -> Iterator[T]:
             while True:
                 ready.get_nowait()
         worker.join()
+
+
+def mapped(make: Callable[[S], T], items: Iterable[S], threads: int) -> Iterator[T]:
+    """What `make` gives for each item, in their order, by so many threads; 1: none but this.
+
+    No more than four times as many are made or waited for than there are threads, however many items there are.
+
+    Example:
+        >>> list(mapped(abs, [-1, 2, -3], 2))
+        [1, 2, 3]
+    """
+    if threads == 1:
+        yield from map(make, items)
+        return
+    rest = iter(items)
+    with ThreadPoolExecutor(threads, thread_name_prefix="polyrec-ahead") as pool:
+        waiting: deque[Future[T]] = deque(pool.submit(make, one) for one in islice(rest, 4 * threads))
+        try:
+            while waiting:
+                found = waiting.popleft().result()
+                waiting.extend(pool.submit(make, one) for one in islice(rest, 1))
+                yield found
+        finally:
+            for one in waiting:
+                one.cancel()
 
 
 def _work(items: Iterator[object], ready: "Queue[object]", stop: Event) -> None:

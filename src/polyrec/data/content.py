@@ -1,8 +1,7 @@
 """Rows known by what is in them, whatever file they lie in and in which order."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -12,6 +11,7 @@ from polyrec.data.hashing import fraction, hash_keys, splitmix64
 from polyrec.data.keys import is_text, read_keys
 from polyrec.data.moments import micros
 from polyrec.data.numbers import read_floats
+from polyrec.data.parquet import Known
 
 
 def hashed(rows: pa.Table, discrete: Sequence[str], numbers: Sequence[str] = ()) -> np.ndarray:
@@ -49,7 +49,7 @@ class Content:
         place = fraction(hashed(rows, [name for name in self.columns if name not in numbers], numbers), self.seed)
         return (place >= self.low) & (place < self.high)
 
-    def verdict(self, statistics: Mapping[str, Any], kind: pa.DataType) -> bool | None:  # noqa: ARG002
+    def verdict(self, bounds: Known, kind: pa.DataType) -> bool | None:  # noqa: ARG002
         """No statistics tell anything about a hash."""
         return None
 

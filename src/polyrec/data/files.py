@@ -1,9 +1,9 @@
-"""Rows on disk: files in an order, a condition on their rows, and streams of them in bounded memory."""
+"""Rows in files: files in an order, a condition on their rows, and streams of them in bounded memory."""
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +12,26 @@ import polars as pl
 import pyarrow as pa
 from polars.io.plugins import register_io_source
 
+from polyrec.atomic import is_address
 from polyrec.data import where as conditions
-from polyrec.data.pieces import Piece, is_csv, open_pieces, read_piece, schema_of
+from polyrec.data.ahead import mapped
+from polyrec.data.commas import is_csv
+from polyrec.data.footers import Footers
+from polyrec.data.listing import find
+from polyrec.data.pieces import Piece, after, read_piece
+from polyrec.data.places import THREADS, Address, Place, few
+from polyrec.data.places import place as placed
 from polyrec.data.where import Where
 from polyrec.errors import DataError, together, unknown
+from polyrec.progress import Progress
 
 _PACKED = (".gz", ".zst", ".bz2", ".xz", ".zip", ".lz4")
 
 
-def expand(patterns: Sequence[str | Path]) -> tuple[Path, ...]:
-    """Paths that match, pattern by pattern, each pattern's in the order of their names, each path once.
+def expand(patterns: Sequence[str | Place]) -> tuple[Place, ...]:
+    """Files that match, pattern by pattern, each pattern's in the order of their names, each once.
+
+    A pattern with a scheme (`s3://bucket/day=*/*.parquet`) is looked for where its scheme says: see `places`.
 
     Raises:
         DataError: a pattern that matches nothing, a folder, or a compressed file.
@@ -34,29 +44,41 @@ def expand(patterns: Sequence[str | Path]) -> tuple[Path, ...]:
         >>> [path.name for path in expand([folder / "day*.csv"])]
         ['day1.csv', 'day2.csv']
     """
-    found: dict[Path, Path] = {}  # by where it really is
-    for pattern in map(str, patterns):
-        paths = [Path(pattern)] if Path(pattern).exists() else _matching(Path(pattern))
-        if not paths:
-            what = "matches no file" if any(sign in pattern for sign in "*?[") else "does not exist"
-            raise DataError(f"{pattern} {what}. Check the path; it is relative to the run file or to where you are.")
-        for path in paths:
-            if path.is_dir():
-                raise DataError(f"{path} is a folder; name the files in it, for example {path}/*.parquet.")
+    found: dict[Place | str, Place] = {}  # by where it really is
+    for pattern in patterns:
+        far = is_address(pattern)
+        for path in (_far if far else _near)(str(pattern)):
             if path.suffix.lower() in _PACKED:
                 raise DataError(
                     f"{path} is compressed. Unpack it, for example with gzip -d, or store the rows as parquet, which "
                     "is compressed within."
                 )
-            found.setdefault(Path(os.path.normpath(path.absolute())), path)
+            found.setdefault(path if isinstance(path, Address) else os.path.normpath(path.absolute()), path)
     if not found:
         raise DataError("no file is named. Name at least one parquet or CSV file.")
     return tuple(found.values())
 
 
+def _far(pattern: str) -> Sequence[Place]:
+    return find(pattern) or _none(pattern, "Check the address: names are written as they are, without %-codes.")
+
+
+def _near(pattern: str) -> Sequence[Place]:
+    paths = [Path(pattern)] if Path(pattern).exists() else _matching(Path(pattern))
+    for path in paths:
+        if path.is_dir():
+            raise DataError(f"{path} is a folder; name the files in it, for example {path}/*.parquet.")
+    return paths or _none(pattern, "Check the path; it is relative to the run file or to where you are.")
+
+
+def _none(pattern: str, remedy: str) -> Sequence[Place]:
+    what = "matches no file" if any(sign in pattern for sign in "*?[") else "does not exist"
+    raise DataError(f"{pattern} {what}. {remedy}")
+
+
 def _matching(pattern: Path) -> list[Path]:
     root = Path(pattern.anchor)
-    return sorted(root.glob(str(pattern.relative_to(pattern.anchor))))
+    return sorted(root.glob(str(pattern.relative_to(pattern.anchor))), key=lambda path: path.parts)
 
 
 @dataclass(frozen=True)
@@ -74,9 +96,20 @@ class Source:
         (2, [[1, 0]])
     """
 
-    paths: tuple[Path, ...]
+    paths: tuple[Place, ...]
     where: Where | None = None
     texts: frozenset[str] = frozenset()  # columns that are text in a CSV file, whatever their values look like
+
+    def open(self, progress: Progress | None = None, columns: Sequence[str] = ()) -> "Source":
+        """Read the footers of all files now, and tell `progress` how many; of these columns the bounds are kept.
+
+        Without it they are read when something is first asked for.
+
+        Raises:
+            DataError: as `columns`.
+        """
+        self._footers.open(progress, columns)
+        return self
 
     def columns(self) -> dict[str, pa.DataType]:
         """Names and types of the columns, the same in every file.
@@ -99,7 +132,7 @@ class Source:
 
     def rows(self) -> int:
         """How many rows meet the condition."""
-        return sum(self._kept)
+        return self._rows
 
     def counts(self) -> tuple[int, ...]:
         """How many rows of each row group (or CSV file) meet the condition."""
@@ -111,17 +144,20 @@ class Source:
 
     def read(self, place: int, columns: Sequence[str]) -> Iterator[pa.Table]:
         """The rows of one row group that meet the condition, by its place among `counts`."""
-        return self._stream(self._pieces[place], tuple(columns))
+        return self._stream(place, tuple(columns))
 
     def filtered(self, where: Where) -> "Source":
         """The rows of the same files that meet `where`."""
-        return replace(self, where=where)
+        found = replace(self, where=where)
+        found.__dict__["_footers"] = self._footers
+        return found
 
     def as_text(self, names: Iterable[str]) -> "Source":
         """The same rows, where CSV files' values of these columns are text: `7` is no number in a list of ids."""
-        if not any(map(is_csv, self.paths)):
+        texts = self.texts | frozenset(names)
+        if texts == self.texts or not any(map(is_csv, self.paths)):
             return self  # with what it has counted
-        return replace(self, texts=self.texts | frozenset(names))
+        return replace(self, texts=texts)
 
     def tables(self, columns: Sequence[str] | None = None, start_row: int = 0) -> Iterator[pa.Table]:
         """Stream the rows that meet the condition in order; texts come as dictionaries, each distinct one once.
@@ -137,7 +173,7 @@ class Source:
         self.require(names)
         for place, rows in enumerate(self._kept):
             if start_row < rows:
-                yield from _after(self.read(place, names), start_row)
+                yield from after(self.read(place, names), start_row)
             start_row = max(start_row - rows, 0)
 
     def scan(self) -> pl.LazyFrame:
@@ -167,20 +203,27 @@ class Source:
     def from_dict(cls, values: dict[str, Any]) -> "Source":
         """A source from plain values."""
         where = values["where"]
-        paths = tuple(Path(path) for path in values["paths"])
+        paths = tuple(placed(path) for path in values["paths"])
         condition = None if where is None else conditions.from_dict(where)
         return cls(paths, condition, frozenset(values.get("texts", ())))
 
     @cached_property
+    def _footers(self) -> Footers:
+        return Footers(self.paths, self.texts)
+
+    @property
     def _schema(self) -> pa.Schema:
-        return schema_of(self.paths, self.texts)
+        return self._footers.schema
+
+    @property
+    def _pieces(self) -> tuple[Piece, ...]:
+        if not self._footers.pieces:
+            raise DataError(f"{few(self.paths)}: no rows. Check how the log was written.")
+        return self._footers.pieces
 
     @cached_property
-    def _pieces(self) -> tuple[Piece, ...]:
-        pieces = open_pieces(self.paths, self._schema)
-        if not any(piece.rows for piece in pieces):
-            raise DataError(f"{', '.join(map(str, self.paths))}: no rows. Check how the log was written.")
-        return pieces
+    def _rows(self) -> int:
+        return sum(self._kept)
 
     @cached_property
     def _kept(self) -> tuple[int, ...]:
@@ -188,10 +231,20 @@ class Source:
         if self.where is None:
             return tuple(piece.rows for piece in self._pieces)
         self.require(self.where.columns)
-        return tuple(self._count(piece) for piece in self._pieces)
+        far = self.where.columns and any(isinstance(one, Address) for one in self.paths)
+        count = partial(self._count, verdicts=self._verdicts)
+        return tuple(mapped(count, range(len(self._pieces)), THREADS if far else 1))
 
-    def _count(self, piece: Piece) -> int:
-        verdict = self._verdict(piece)
+    @cached_property
+    def _verdicts(self) -> tuple[bool | None, ...]:
+        """Of each piece whether all of its rows meet the condition, or none; None: look."""
+        if self.where is None or not self.where.columns:
+            return (self.where is None or None,) * len(self._pieces)
+        kind, known = self._schema.field(self.where.columns[0]).type, self._footers.bounds
+        return tuple(self.where.verdict(partial(known, number), kind) for number in range(len(self._pieces)))
+
+    def _count(self, number: int, verdicts: Sequence[bool | None]) -> int:
+        verdict, piece = verdicts[number], self._pieces[number]
         if verdict is not None:
             return piece.rows if verdict else 0
         assert self.where is not None
@@ -201,16 +254,9 @@ class Source:
             first += table.num_rows
         return total
 
-    def _verdict(self, piece: Piece) -> bool | None:
-        if self.where is None:
-            return True
-        if not self.where.columns:
-            return None
-        return self.where.verdict(piece.statistics(self.where.columns), self._schema.field(self.where.columns[0]).type)
-
-    def _stream(self, piece: Piece, names: tuple[str, ...]) -> Iterator[pa.Table]:
+    def _stream(self, number: int, names: tuple[str, ...]) -> Iterator[pa.Table]:
         """The rows of a piece that meet the condition."""
-        whole = self._verdict(piece)
+        whole, piece = self._verdicts[number], self._pieces[number]
         wanted = names if whole or self.where is None else tuple(dict.fromkeys([*names, *self.where.columns]))
         first = piece.first
         for table in read_piece(piece, wanted, self._schema):
@@ -221,11 +267,3 @@ class Source:
                 yield kept
             elif inside.any():
                 yield kept.filter(pa.array(inside))
-
-
-def _after(tables: Iterator[pa.Table], rows: int) -> Iterator[pa.Table]:
-    """The stream without its first rows."""
-    for table in tables:
-        if rows < table.num_rows:
-            yield table.slice(rows) if rows else table
-        rows = max(rows - table.num_rows, 0)

@@ -9,6 +9,7 @@ from polyrec.data.counted import Counted
 from polyrec.data.files import Source
 from polyrec.data.gathered import Gathered
 from polyrec.data.numbers import Tally
+from polyrec.data.places import few
 from polyrec.data.spill import Space
 from polyrec.errors import DataError, unknown
 from polyrec.progress import Progress, told
@@ -61,7 +62,7 @@ def judged(found: Gathered, source: Source, *, gaps: bool = False) -> Findings:
     """
     schema = found.schema
     if not found.rows:
-        raise DataError(f"{', '.join(map(str, source.paths))}: no training rows. Check the split.")
+        raise DataError(f"{few(source.paths)}: no training rows. Check the split.")
     for name, what in found.features.items():
         if what.nulls == what.rows and not gaps:
             missing = "null, NaN or infinite" if isinstance(what, Tally) else "null"

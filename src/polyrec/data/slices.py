@@ -7,7 +7,8 @@ from functools import cached_property
 import pyarrow as pa
 
 from polyrec.data.files import Source
-from polyrec.data.pieces import Piece, open_pieces
+from polyrec.data.footers import Footers
+from polyrec.data.pieces import Piece
 
 
 @dataclass(frozen=True)
@@ -30,27 +31,18 @@ class Slice(Source):
     kept: tuple[int, ...] | None = None  # how many rows of each piece meet the condition, where that is known
 
     @cached_property
-    def _schema(self) -> pa.Schema:
-        return self.whole
+    def _footers(self) -> Footers:
+        return Footers(self.paths, self.texts, self.whole, self.groups)
 
     @cached_property
     def _pieces(self) -> tuple[Piece, ...]:
-        found = [one for one in open_pieces(self.paths, self._schema) if self._mine(one)]
+        found = self._footers.pieces
         shift = self.first - found[0].first if found else 0
         return tuple(replace(one, first=one.first + shift) for one in found)
 
     @cached_property
     def _kept(self) -> tuple[int, ...]:
-        if self.kept is not None:
-            return self.kept
-        return tuple(map(self._count, self._pieces))
-
-    def _mine(self, piece: Piece) -> bool:
-        if self.groups is None or piece.group is None:
-            return True
-        first, last = self.groups
-        early = piece.path == self.paths[0] and piece.group < first
-        return not (early or (piece.path == self.paths[-1] and piece.group >= last))
+        return super()._kept if self.kept is None else self.kept
 
 
 def cut(source: Source, least: int) -> Iterator[Slice]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -13,6 +14,7 @@ from polyrec.data.keys import is_text
 from polyrec.data.sample import Sample
 from polyrec.data.where import Between, Bound, Share, Where, bound, plain
 from polyrec.errors import ConfigError, DataError
+from polyrec.progress import Progress
 from polyrec.schema import Schema
 
 _OTHERWISE = "split by user or at random: by = 'user' or 'random' in a run file's split, --split of adapt."
@@ -29,10 +31,11 @@ class Splits:
     notes: tuple[str, ...] = ()
 
 
-def split(data: DataConfig, schema: Schema) -> Splits:
+def split(data: DataConfig, schema: Schema, progress: Progress | None = None) -> Splits:
     """The parts that a run file asks for.
 
     By time, rows of one moment are never in two parts. By user, no user is. At random, each row by itself.
+    `progress` is told of how many files the footers are read.
     Memory does not grow with the rows.
 
     Raises:
@@ -46,9 +49,10 @@ def split(data: DataConfig, schema: Schema) -> Splits:
         ```
     """
     if data.train:
-        return _named(data, schema)
+        return _named(data, schema, progress)
     options = data.split or Split()
     log = Source(expand(data.log)).as_text(_lists(schema))
+    log.open(progress, (schema.keys.time,) if schema.keys.time else ())
     log.require(_needed(schema))
     by = options.by or ("time" if schema.keys.time or options.valid_from is not None else "random")
     if by == "time":
@@ -58,15 +62,15 @@ def split(data: DataConfig, schema: Schema) -> Splits:
     return _checked(*(log.filtered(part) for part in parts), words=words)
 
 
-def _named(data: DataConfig, schema: Schema) -> Splits:
+def _named(data: DataConfig, schema: Schema, progress: Progress | None) -> Splits:
     found = {name: expand(getattr(data, name)) for name in ("train", "valid", "test") if getattr(data, name)}
     seen: dict[str, str] = {}
     for name, paths in found.items():
         for path in paths:
-            other = seen.setdefault(str(path.resolve()), name)
+            other = seen.setdefault(str(path.resolve() if isinstance(path, Path) else path), name)
             if other != name:
                 raise ConfigError(f"[data] {path} is in {other} and in {name}. Keep it in one of them.")
-    parts = [Source(paths).as_text(_lists(schema)) for paths in found.values()]
+    parts = [Source(paths).as_text(_lists(schema)).open(progress) for paths in found.values()]
     for part in parts:
         part.require(_needed(schema))
     return _checked(*parts, words=("as listed",) * 3)

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from polyrec.data.content import Content
 from polyrec.data.hashing import ABSENT, fraction, hash_keys, splitmix64
 from polyrec.data.keys import is_text, read_keys
+from polyrec.data.parquet import Known
 from polyrec.errors import ConfigError, DataError
 
 Bound = int | float | str | None
@@ -52,9 +53,9 @@ class Between:
             inside = pc.and_kleene(inside, pc.less(column, bound(self.high, kind, self.column)))
         return np.asarray(pc.fill_null(inside, False).to_numpy(), bool)
 
-    def verdict(self, statistics: Mapping[str, Any], kind: pa.DataType) -> bool | None:
+    def verdict(self, bounds: Known, kind: pa.DataType) -> bool | None:
         """Whether all rows of a row group belong, or none, by its smallest and largest value; None: look."""
-        known = statistics.get(self.column)
+        known = bounds(self.column)
         if known is None or pa.types.is_floating(kind):  # statistics pass over NaN
             return None
         try:
@@ -105,7 +106,7 @@ class Share:
             place = fraction(hashes, self.seed)
         return (place >= self.low) & (place < self.high)
 
-    def verdict(self, statistics: Mapping[str, Any], kind: pa.DataType) -> bool | None:  # noqa: ARG002
+    def verdict(self, bounds: Known, kind: pa.DataType) -> bool | None:  # noqa: ARG002
         """No statistics tell anything about a hash."""
         return None
 
@@ -135,7 +136,7 @@ class Named:
         found = pc.is_in(column.cast(pa.string()), pa.array(self.values, pa.string()))
         return np.asarray(found.to_numpy(), bool)
 
-    def verdict(self, statistics: Mapping[str, Any], kind: pa.DataType) -> bool | None:  # noqa: ARG002
+    def verdict(self, bounds: Known, kind: pa.DataType) -> bool | None:  # noqa: ARG002
         """Look at the rows."""
         return None
 
@@ -156,9 +157,9 @@ class Both:
         """Which rows belong, bool [B]; `first` is the number of the first of them."""
         return np.asarray(self.one.mask(rows, first) & self.other.mask(rows, first))
 
-    def verdict(self, statistics: Mapping[str, Any], kind: pa.DataType) -> bool | None:
+    def verdict(self, bounds: Known, kind: pa.DataType) -> bool | None:
         """None belongs where the first condition says so of the column that it reads first; else look."""
-        return False if self.one.columns and self.one.verdict(statistics, kind) is False else None
+        return False if self.one.columns and self.one.verdict(bounds, kind) is False else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,9 +182,9 @@ class Not:
         """Which rows belong, bool [B]; `first` is the number of the first of them."""
         return np.asarray(~self.one.mask(rows, first))
 
-    def verdict(self, statistics: Mapping[str, Any], kind: pa.DataType) -> bool | None:
+    def verdict(self, bounds: Known, kind: pa.DataType) -> bool | None:
         """All where none meets the condition, and the other way round; else look."""
-        known = self.one.verdict(statistics, kind)
+        known = self.one.verdict(bounds, kind)
         return None if known is None else not known
 
 

@@ -33,11 +33,11 @@ def evaluate(
         source: rows with labels.
         split: the name that the report gives them.
         truth: the truth.parquet of a simulated log whose last rows these are; adds the metric `share_of_gain`.
-        progress: told how many rows are scored.
+        progress: told how many footers are read and rows are scored.
         log: told of features that say nothing in any row.
     """
     started = time.perf_counter()
-    rows = source.rows()
+    rows = source.open(progress).rows()
     batches = Loader(source, bundle.encoder, batch_size=BATCH).ordered()
     collected = collect.run(bundle.logits, told(progress, "scoring rows", batches, rows), rows=rows)
     seconds = time.perf_counter() - started

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from polyrec.atomic import whole_folder
 from polyrec.config import DataConfig
 from polyrec.data.encode import Encoder
+from polyrec.data.places import marks
 from polyrec.data.split import Splits, split
 from polyrec.data.vocabulary import Vocabulary
 from polyrec.errors import DataError
@@ -38,8 +39,8 @@ class Prepared:
         """What a run must find unchanged when it is resumed."""
         parts = {"train": self.splits.train, "valid": self.splits.valid, "test": self.splits.test}
         rows = {f"rows of {name}": part.rows() for name, part in parts.items() if part is not None}
-        paths = sorted({path for part in parts.values() if part is not None for path in part.paths})
-        files = {str(path): f"{path.stat().st_size} bytes, changed at {path.stat().st_mtime_ns}" for path in paths}
+        paths = {str(path): path for part in parts.values() if part is not None for path in part.paths}
+        files = marks([paths[name] for name in sorted(paths)])
         return {"schema": self.schema.fingerprint, **rows, **files}
 
 
@@ -49,10 +50,10 @@ def prepare(data: DataConfig, kept: Path | None = None, progress: Progress | Non
     Args:
         data: where the rows are.
         kept: where a run that is resumed has its vocabulary; it is not fitted again then.
-        progress: told how many rows are read.
+        progress: told how many footers of files and how many rows are read.
     """
     schema = Schema.load(data.schema)
-    splits = split(data, schema)
+    splits = split(data, schema, progress)
     known = kept is not None and kept.exists()
     vocabulary = Vocabulary.load(kept) if known and kept else Vocabulary.fit(schema, splits.train, progress)
     schema = schema.with_scenarios(vocabulary.scenarios)

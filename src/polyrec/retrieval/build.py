@@ -14,6 +14,7 @@ from polyrec.artifact import Bundle
 from polyrec.artifact.manifest import digests
 from polyrec.data.encode import Encoder
 from polyrec.data.files import Source
+from polyrec.data.places import few
 from polyrec.errors import ConfigError, DataError, unknown
 from polyrec.retrieval import store
 from polyrec.retrieval.approximate import AnnOptions, fitting
@@ -117,7 +118,7 @@ def _wanted(bundle: Bundle, source: Source, key: str) -> Wanted:
     named = scenario in source.columns()
     last = _last(source, key, scenario if named else None)
     if not len(last):
-        raise DataError(f"{', '.join(map(str, source.paths))}: no row has an item key ({key!r}). Check the files.")
+        raise DataError(f"{few(source.paths)}: no row has an item key ({key!r}). Check the files.")
     by_item = last.group_by("key").agg(pl.col("row").max()).sort("row")
     rows = by_item["row"].to_numpy()
     if not named:

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 
 from polyrec.atomic import whole_file
 from polyrec.data.files import Source
+from polyrec.data.places import few
 from polyrec.errors import DataError
 from polyrec.retrieval.mapped import picked
 from polyrec.retrieval.recommend import Recommender
@@ -53,7 +54,7 @@ def retrieve(
             if writer is not None:
                 writer.close()
         if writer is None:
-            raise DataError(f"{', '.join(map(str, users.paths))}: no users. Check the files.")
+            raise DataError(f"{few(users.paths)}: no users. Check the files.")
     return written
 
 

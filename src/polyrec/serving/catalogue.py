@@ -12,6 +12,7 @@ import pyarrow as pa
 from polyrec.batch import Batch, Field, Number
 from polyrec.data.encode import Encoder
 from polyrec.data.files import Source
+from polyrec.data.places import few
 from polyrec.errors import DataError, unknown
 from polyrec.schema import Schema
 from polyrec.shapes import Int, Tensor
@@ -110,7 +111,7 @@ def _latest(source: Source, key: str, names: Sequence[str]) -> pa.Table:
         last = [pl.col(name).last() for name in columns if name != key]
         kept = both.group_by(key, maintain_order=True).agg(*last, pl.col(_COUNT).sum())
     if kept is None or not len(kept):
-        raise DataError(f"{', '.join(map(str, source.paths))}: no item. Name a table of items, or a log.")
+        raise DataError(f"{few(source.paths)}: no item. Name a table of items, or a log.")
     ordered = kept.sort(_COUNT, descending=True, maintain_order=True)
     return ordered.select(pl.col(columns)).to_arrow()
 

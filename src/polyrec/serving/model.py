@@ -14,6 +14,7 @@ from polyrec.artifact import Bundle
 from polyrec.artifact.explain import explain, has_gates
 from polyrec.batch import Batch
 from polyrec.data.files import Source
+from polyrec.data.places import Place
 from polyrec.errors import DataError, NotReadyError, unknown
 from polyrec.retrieval.hits import NOTHING
 from polyrec.retrieval.recommend import Recommender
@@ -76,7 +77,7 @@ Work = Score | Rank | Explain
 class Sources:
     """Where a server finds items to recommend: a table of them, or a bundle of two towers with its index."""
 
-    items: tuple[Path, ...] = ()
+    items: tuple[Place, ...] = ()
     index: Path | None = None
 
 

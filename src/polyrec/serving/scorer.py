@@ -12,6 +12,7 @@ from polyrec.artifact import Bundle, Program
 from polyrec.atomic import whole_file
 from polyrec.batch import Batch
 from polyrec.data.files import Source
+from polyrec.data.places import few
 from polyrec.errors import DataError
 from polyrec.progress import Progress, told
 from polyrec.schema import Target
@@ -61,7 +62,7 @@ class Scorer:
         """Key columns and a probability column per target, block by block, in the order of the rows."""
         schema = self.schema
         names = (schema.keys.user, schema.keys.item, schema.keys.scenario, schema.keys.time, schema.keys.group)
-        source = source.as_text(self.encoder.texts)
+        source = source.as_text(self.encoder.texts).open(progress)
         present = set(source.columns())
         keys = [name for name in dict.fromkeys(names) if name is not None and name in present]
         wanted = list(dict.fromkeys([*keys, *(one.name for one in schema.features), schema.keys.scenario]))
@@ -98,7 +99,7 @@ class Scorer:
                 if writer is not None:
                     writer.close()
             if writer is None:
-                raise DataError(f"{', '.join(map(str, source.paths))}: no rows to score. Check the files.")
+                raise DataError(f"{few(source.paths)}: no rows to score. Check the files.")
         return written
 
 

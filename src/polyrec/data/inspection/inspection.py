@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from polyrec.data.files import expand
@@ -16,6 +15,7 @@ from polyrec.data.inspection.kinds import choose_features
 from polyrec.data.inspection.labels import Counts, choose_labels, count
 from polyrec.data.inspection.reading import Log, open_log, read
 from polyrec.data.inspection.statistics import Column, Tallies
+from polyrec.data.places import Place, few
 from polyrec.errors import DataError
 from polyrec.progress import Progress
 from polyrec.schema import Feature, Keys, Schema, Task
@@ -58,7 +58,7 @@ class Inspection:
 
     def to_toml(self) -> str:
         """The schema as TOML, with what was chosen and what was left out, and why, as comments."""
-        lines = [f"Written by polyrec inspect from {self.rows:,} rows of {', '.join(self.paths)}.", *self.choices]
+        lines = [f"Written by polyrec inspect from {self.rows:,} rows of {few(self.paths)}.", *self.choices]
         if self.excluded:
             lines += ["", "Columns that are no features:"]
             lines += [f"  {name}: {reason}" for name, reason in self.excluded.items()]
@@ -67,7 +67,7 @@ class Inspection:
 
 
 def inspect(
-    paths: Sequence[str | Path],
+    paths: Sequence[str | Place],
     schema: Schema | None = None,
     sample: int = 200_000,
     seed: int = 0,
@@ -102,7 +102,7 @@ def inspect(
         [('colour', 'click')]
     """
     tallies = Tallies()
-    log = read(open_log(expand(paths)), sample, seed, tallies.see, progress)
+    log = read(open_log(expand(paths), progress), sample, seed, tallies.see, progress)
     columns = tallies.columns(log)
     names = tuple(str(path) for path in log.source.paths)
     if schema is None:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ import pyarrow as pa
 
 from polyrec.data.files import Source
 from polyrec.data.keys import is_text
+from polyrec.data.places import Place, few
 from polyrec.errors import DataError
 from polyrec.progress import Progress, told
 
@@ -60,17 +60,17 @@ def _collected(lazy: pl.LazyFrame, source: Source) -> pl.DataFrame:
     except pl.exceptions.PolarsError as reason:
         words = str(reason).strip().splitlines()[-1]
         raise DataError(
-            f"{', '.join(map(str, source.paths))} cannot be read: {words}. Write the file again, or mend the value."
+            f"{few(source.paths)} cannot be read: {words}. Write the file again, or mend the value."
         ) from reason
 
 
-def open_log(paths: Sequence[Path]) -> Source:
+def open_log(paths: Sequence[Place], progress: Progress | None = None) -> Source:
     """The files as one source.
 
     Raises:
         DataError: a file is missing, damaged, empty or not UTF-8; there are no rows.
     """
-    source = Source(tuple(paths))
+    source = Source(tuple(paths)).open(progress)
     _refuse_bytes(source, source.columns())
     source.rows()
     return source

@@ -9,6 +9,7 @@ from polyrec.data.inspection.cells import CellCount
 from polyrec.data.inspection.findings import Finding, Severity, share
 from polyrec.data.inspection.inspection import Inspection
 from polyrec.data.inspection.statistics import Column
+from polyrec.data.places import few
 from polyrec.schema import ALL
 
 _COLOURS: dict[Severity, str] = {"error": "bold red", "warning": "yellow", "info": "cyan"}
@@ -18,7 +19,7 @@ MOST_CELLS = 60
 def render(inspection: Inspection, console: Console) -> None:
     """Print an inspection: columns, cells, choices, and last what was found, the worst first."""
     sampled = f", associations on {inspection.sampled:,}" if inspection.sampled < inspection.rows else ""
-    console.print(Text(f"{', '.join(inspection.paths)}: {inspection.rows:,} rows{sampled}", style="bold"))
+    console.print(Text(f"{few(inspection.paths)}: {inspection.rows:,} rows{sampled}", style="bold"))
     console.print(_columns(inspection))
     console.print(_cells(inspection))
     if inspection.choices:

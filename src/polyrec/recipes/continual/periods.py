@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from polyrec.data.files import Source, expand
 from polyrec.data.moments import MICRO, iso, shown, times
+from polyrec.data.places import mark
 from polyrec.data.where import Between
 from polyrec.errors import ConfigError, DataError
 from polyrec.schema import Schema
@@ -28,7 +29,7 @@ class Period:
     @property
     def about(self) -> dict[str, Any]:
         """Where the rows are, and what their files were like."""
-        files = {str(path): [path.stat().st_size, path.stat().st_mtime_ns] for path in self.source.paths}
+        files = {str(path): list(mark(path)) for path in self.source.paths}
         where = self.source.to_dict()["where"]
         return {"files": files, "where": where}
 
