@@ -5,6 +5,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, fields, is_dataclass
 from datetime import date
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_type_hints
 
@@ -68,8 +69,9 @@ def parse(cls: type[T], values: Mapping[str, Any], where: str, error: type[Polyr
         [model]: option 'widht' is not known. Known: width. Did you mean 'width'?
     """
     problems = _unknown_keys(cls, values, "")
+    kind: Any = cls
     try:
-        made = TypeAdapter(cls).validate_python(dict(values))
+        made: T | None = _adapter(kind).validate_python(dict(values))
     except ValidationError as reason:
         problems += _each(reason, "")
         made = None
@@ -80,6 +82,12 @@ def parse(cls: type[T], values: Mapping[str, Any], where: str, error: type[Polyr
         raise error(together(problems, where if len(problems) == 1 else f"{where} has {len(problems)} problems"))
     assert made is not None
     return made
+
+
+@lru_cache(maxsize=512)
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    """Kept, since making one takes longer than reading a file by it."""
+    return TypeAdapter(kind)
 
 
 _EXTRA = {"extra_forbidden", "unexpected_keyword_argument"}
