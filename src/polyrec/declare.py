@@ -85,7 +85,7 @@ def parse(cls: type[T], values: Mapping[str, Any], where: str, error: type[Polyr
 
 
 @lru_cache(maxsize=512)
-def _adapter(kind: Any) -> TypeAdapter[Any]:
+def _adapter(kind: Any) -> Any:
     """Kept, since making one takes longer than reading a file by it."""
     return TypeAdapter(kind)
 
