@@ -14,7 +14,7 @@ from polyrec.data.profile import Profile
 from polyrec.data.stretches import stretches
 from polyrec.data.tally import EDGES
 from polyrec.data.vocabulary import Vocabulary
-from polyrec.recipes.continual.guards import inspect
+from polyrec.recipes.continual.guards import _shifted, inspect
 from polyrec.recipes.continual.trend import ahead, in_order, moved, stability
 from polyrec.schema import Feature, Keys, Schema, Task
 
@@ -166,7 +166,7 @@ def of(place, mean, **more):
     return Profile(20_000, {"age": counts.tolist()}, {}, {}, "", (), usual=(place, place + 1), **more)
 
 
-def test_a_pace_leads_as_far_as_the_moment_and_no_further_than_the_periods_reach_back():
+def test_a_pace_leads_as_far_as_the_moment_and_no_further_than_twice_a_step_that_was_tried():
     line = [of(place, 0.4 * place - 2) for place in range(5)]
 
     def off(bins, mean):
@@ -176,7 +176,13 @@ def test_a_pace_leads_as_far_as_the_moment_and_no_further_than_the_periods_reach
     assert off(half, -0.2) < 0.05 < off(half, 0.3)
     assert off(whole, 0.0) < 0.05 < off(whole, 0.5)
     far = ahead(line, "age", of(90, 9.0))[1]
-    assert off(far, -0.4 + 4 * 0.4) < 0.4 < off(far, -0.4 + 6 * 0.4)
+    assert off(far, -0.4 + 2 * 0.4) < 0.4 < off(far, -0.4 + 4 * 0.4)
+
+
+def test_what_is_like_an_early_stretch_of_the_fit_alone_is_a_shift():
+    fit = [of(0, -2.0), *(of(place, 1.0) for place in range(1, 8))]
+    assert _shifted(of(8, -2.0), [of(0, 0.6)], fit)
+    assert not _shifted(of(8, 1.0), [of(0, 0.6)], fit)
 
 
 def test_nothing_is_foretold_of_ids_of_what_is_not_later_nor_from_too_few():

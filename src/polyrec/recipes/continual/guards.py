@@ -22,6 +22,7 @@ SIDE = 1.64  # standard errors of that share's lower bound (one-sided, 1 in 20)
 SINCE = 1e8  # numbers of at least this are moments since 1970, in seconds or less
 OTHER = 100  # times as large or small as before: no moment of the same unit
 RECENT = 8  # periods that a feature is compared with
+NEWEST = 2  # stretches of the fit that a period may be like
 UNKNOWN = 0.3  # share of a feature's values by which more may be unknown than ever before
 FALL = 0.1  # of the pooled AUC
 
@@ -178,10 +179,11 @@ def _label(cell: tuple[int, int, int], past: Sequence[tuple[int, int, int]]) -> 
 def _shifted(profile: Profile, before: Sequence[Profile], stretches: Sequence[Profile]) -> list[Finding]:
     """Each feature against the periods before. What is like any of the last ones is usual: a weekday comes back.
 
-    So is what is like a stretch of the fit's rows while those are among the last ones, and what a trend leads to.
+    So is what is like one of the last two stretches of the fit's rows, while these are among the last ones, and what a
+    trend leads to. An earlier stretch may hold a fault that was mended since.
     """
     found = []
-    recent = [*(stretches if len(before) <= RECENT else ()), *before[-RECENT:]]
+    recent = [*(stretches[-NEWEST:] if len(before) <= RECENT else ()), *before[-RECENT:]]
     line = in_order([*(stretches or before[:1]), *before[1:]])[-RECENT:]
     for name, bins in profile.fields.items():
         past: list[Counts] = [one.fields[name] for one in recent if sum(one.fields.get(name, ()))]

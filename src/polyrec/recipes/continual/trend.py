@@ -58,7 +58,7 @@ def ahead(past: Sequence[Profile], name: str, profile: Profile) -> list[np.ndarr
 
     Nothing where its bins have no order, and unless the pace has foretold the periods before: over those, the stability
     index against what the two before each foretold is at most half of that against the one before. A jump in the past
-    foretells nothing. No further ahead than the periods reach back.
+    foretells nothing. No further ahead than twice the longest step that was tried.
 
     Args:
         past: periods in the order of their time (see `in_order`).
@@ -80,7 +80,8 @@ def ahead(past: Sequence[Profile], name: str, profile: Profile) -> list[np.ndarr
     changed = sum(float(stability(bins[place], bins[place - 1]).sum()) for place in triples)
     if off > FORETOLD * changed:
         return []
-    pace = min(now - at[-1], at[-1] - at[0]) / (at[-1] - at[-2])
+    longest = 2 * max(at[place] - at[place - 1] for place in triples)
+    pace = min(now - at[-1], longest) / (at[-1] - at[-2])
     return [moved(bins[-2], bins[-1], share * pace) for share in PACES]
 
 
