@@ -6,6 +6,7 @@ import shutil
 import socket
 import tempfile
 from contextlib import suppress
+from functools import cache
 from glob import escape
 from pathlib import Path
 
@@ -20,7 +21,7 @@ _ours: dict[Path, tuple[int, int]] = {}  # by folder: the process that made it, 
 
 
 def folder() -> Path:
-    """A new folder `polyrec-HOST.XXXXXXXX`, locked while this process and those forked from it live.
+    """A new folder `polyrec-HOST-BOOT.XXXXXXXX`, locked while this process and those forked from it live.
 
     Example:
         >>> made = folder()
@@ -31,7 +32,11 @@ def folder() -> Path:
     sweep()
     while True:
         made = Path(tempfile.mkdtemp(prefix=_prefix()))
-        handle = _lock(made)
+        try:
+            handle = _lock(made)
+        except OSError:
+            made.rmdir()
+            raise
         if handle is not None and made.exists():  # a sweep may have come between
             _ours[made] = os.getpid(), handle
             return made
@@ -56,17 +61,25 @@ def remove_all() -> None:
 def sweep() -> None:
     """Remove what processes of this machine left that were killed: folders that are locked no more.
 
-    What other machines made in a shared TMPDIR is theirs to remove, and where locks are unknown all is left alone.
+    What other machines made in a shared TMPDIR, or this one before it was started last, is left alone, and so is all
+    where locks are unknown.
     """
     for found in Path(tempfile.gettempdir()).glob(f"{escape(_prefix())}*"):
-        handle = None if found in _ours else _lock(found)
+        try:
+            handle = None if found in _ours else _lock(found)
+        except OSError:  # no more files can be opened, say
+            return
         if handle is not None and handle != _UNKNOWN:
             shutil.rmtree(found, ignore_errors=True)
         _close(handle)
 
 
+@cache
 def _prefix() -> str:
-    return f"polyrec-{re.sub('[^A-Za-z0-9-]', '-', socket.gethostname())}."
+    """Of this machine since it was started last: two of one name that share TMPDIR may not see each other's locks."""
+    boot = Path("/proc/sys/kernel/random/boot_id")
+    since = boot.read_text(encoding="ascii")[:8] if boot.exists() else "0"
+    return f"polyrec-{re.sub('[^A-Za-z0-9-]', '-', socket.gethostname())}-{since}."
 
 
 def _lock(path: Path) -> int | None:
@@ -77,7 +90,7 @@ def _lock(path: Path) -> int | None:
         handle = os.open(path, _OPEN)
     except FileNotFoundError:
         return None
-    except OSError:  # another user's
+    except PermissionError:  # another user's
         return _UNKNOWN
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

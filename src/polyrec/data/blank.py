@@ -20,10 +20,11 @@ def blank(source: Source, names: Sequence[str]) -> list[str]:
         ['price']
     """
     left = list(names)
-    for table in source.tables(names) if left else ():
-        left = [name for name in left if not _says(table[name])]
-        if not left:
-            break
+    for place in range(len(source.counts())):
+        for table in source.read(place, tuple(left)) if left else ():
+            left = [name for name in left if not _says(table[name])]
+            if not left:
+                return []
     return left
 
 

@@ -57,7 +57,7 @@ def patiently(read: Callable[[], Iterator[pa.Table]], path: Address) -> Iterator
                 done += table.num_rows
                 yield table
             return
-        except PolyrecError:
+        except (PolyrecError, pa.ArrowNotImplementedError):
             raise
         except Exception as reason:
             places.pause(wait, path, reason)

@@ -19,7 +19,7 @@ from polyrec.errors import DataError, PolyrecError
 WAITS = (1.0, 4.0, 16.0)  # seconds before what failed is tried again
 THREADS = 32  # requests at a time to a system that is not a local path
 _ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://([^/?]*)/?(.*)", re.DOTALL)
-_QUERY = re.compile(r"\?[A-Za-z_]\w*=[^/?]*$")
+_QUERY = re.compile(r"\?[A-Za-z_]\w*=[^/?]*(?:://[^/?]*)?$")
 _ARROW = ("file", "s3", "gs", "gcs", "hdfs", "viewfs", "abfs", "abfss")  # pyarrow's own; the others are fsspec's
 _PATIENCE = "retry_limit_seconds=60"  # Google's client tries for 15 minutes where nobody says otherwise
 SIGNS = re.compile(r"[*?[]")
@@ -121,7 +121,7 @@ def patient(make: Callable[[], T], one: Address) -> T:
     for wait in (*WAITS, None):
         try:
             return make()
-        except PolyrecError:
+        except (PolyrecError, pa.ArrowNotImplementedError):
             raise
         except Exception as reason:
             pause(wait, one, reason)

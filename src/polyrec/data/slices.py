@@ -9,6 +9,7 @@ import pyarrow as pa
 from polyrec.data.files import Source
 from polyrec.data.footers import Footers
 from polyrec.data.pieces import Piece
+from polyrec.data.where import Where
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,10 @@ class Slice(Source):
     @cached_property
     def _kept(self) -> tuple[int, ...]:
         return super()._kept if self.kept is None else self.kept
+
+    def filtered(self, where: Where) -> "Slice":
+        """The rows of the same part that meet `where`; they are counted anew."""
+        return replace(self, where=where, kept=None)
 
 
 def cut(source: Source, least: int) -> Iterator[Slice]:

@@ -60,7 +60,7 @@ def _parted(table: pa.Table, column: str, edges: np.ndarray) -> Iterator[tuple[i
     if pa.types.is_dictionary(moments.type):
         moments = moments.cast(moments.type.value_type)
     moments = micros(moments) if pa.types.is_temporal(moments.type) else moments
-    values = pc.cast(moments, pa.float64()).to_numpy()
+    values = pc.cast(moments, pa.float64(), safe=False).to_numpy()
     places = np.where(np.isnan(values), -1, np.searchsorted(edges, values, "right"))
     for place in np.unique(places[places >= 0]).tolist():
         yield place, table.filter(pa.array(places == place))

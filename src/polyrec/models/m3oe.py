@@ -7,8 +7,8 @@ For a row of scenario s and head t:
     n_t  = beta q_t(z) + (1 - beta) mean over the other heads' experts q_u(z)
     f_st = c_st + a_s m_s + a_t n_t;   logit_st = tower_st(f_st)                        second level
 alpha, beta, a_s and a_t are sigmoids of one learned number each, which starts at 1, so 0.73: the own expert has that
-share, all others 0.27 together. sg stops the gradient, LN is the layer norm. p_j of every scenario reads every row: work per row grows with
-the number of scenarios.
+share, all others 0.27 together. sg stops the gradient, LN is the layer norm. p_j of every scenario reads every row:
+work per row grows with the number of scenarios.
 
 Source: Zhang et al. 2024, "M3oE: Multi-Domain Multi-Task Mixture-of-Experts Recommendation Framework", compared with
 its authors' code. The paper learns the weights of fusion on held-out rows, in turns with the network; here they learn
