@@ -76,7 +76,7 @@ def keep(folder, rows, assembly, *_):
 def main():
     torch.set_default_dtype(torch.float64)
     Encoder.encode = lambda self, *arguments, **options: encode(self, *arguments, **options).map(doubled)
-    Losses.add, Reduce.__init__, fitting.keep = noted, begun, keep
+    Losses.add, Reduce.__init__, fitting.outcome.keep = noted, begun, keep
     Spread.begin, ShardedTable._read, _Reader.take = opened, reading, taken
     with joined() as world:
         fitting.fit(RunConfig.load(sys.argv[1]), f"{sys.argv[2]}.folder")
