@@ -91,6 +91,7 @@ def inspect(
 
     Example:
         >>> import tempfile, polars as pl
+        >>> from pathlib import Path
         >>> log = pl.DataFrame({"tab": ["home", "feed"] * 500, "price": range(1000), "click": [0, 0, 1, 0] * 250})
         >>> log = log.select("tab", "price", pl.col("click").alias("colour"), "click")
         >>> path = Path(tempfile.mkdtemp()) / "log.parquet"
