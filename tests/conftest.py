@@ -1,5 +1,7 @@
 """What every test shares: one thread, and where the real data lie when they are at hand."""
 
+import gc
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -127,3 +129,14 @@ def polyrec(tmp_path: Path) -> Command:
         return ran([str(one) for one in arguments], tmp_path, timeout)
 
     return run
+
+
+@pytest.fixture
+def temporary(tmp_path, monkeypatch):
+    """A folder for what is spilled, in which nothing may stay."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    yield folder
+    gc.collect()
+    assert not list(folder.iterdir())

@@ -1,7 +1,6 @@
 """Parts of the training rows, counted apart in any order and twice, say what one pass says, bit for bit."""
 
 import os
-import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -46,14 +45,7 @@ SCHEMA = Schema(
 )
 
 
-@pytest.fixture(autouse=True)
-def temporary(tmp_path, monkeypatch):
-    """A folder for what is spilled, in which nothing may stay."""
-    folder = tmp_path / "temporary"
-    folder.mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(folder))
-    yield folder
-    assert not list(folder.iterdir())
+pytestmark = pytest.mark.usefixtures("temporary")
 
 
 def log(rows, seed):

@@ -1,5 +1,3 @@
-import tempfile
-
 import numpy as np
 import polars as pl
 import pyarrow as pa
@@ -16,12 +14,7 @@ from polyrec.data.spill import Space
 FAST = settings(deadline=None, max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
-@pytest.fixture(autouse=True)
-def temporary(tmp_path, monkeypatch):
-    folder = tmp_path / "temporary"
-    folder.mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(folder))
-    return folder
+pytestmark = pytest.mark.usefixtures("temporary")
 
 
 def summed(block):

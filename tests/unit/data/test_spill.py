@@ -5,7 +5,6 @@ import pickle
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections import Counter
 from itertools import pairwise
 from pathlib import Path
@@ -46,15 +45,7 @@ SCHEMA = Schema(
 FAST = settings(deadline=None, max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
-@pytest.fixture(autouse=True)
-def temporary(tmp_path, monkeypatch):
-    """A folder for what is spilled, in which nothing may stay."""
-    folder = tmp_path / "temporary"
-    folder.mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(folder))
-    yield folder
-    gc.collect()
-    assert not list(folder.iterdir())
+pytestmark = pytest.mark.usefixtures("temporary")
 
 
 def log(rows, seed, words=200):
