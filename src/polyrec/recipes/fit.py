@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -111,28 +111,21 @@ def _fit(
             return _parts(rows, assembly) if transfer is None else transfer.parts(assembly, results)
 
         results = run_plan(plan, build, folder=folder.path, resume=resume, log=log, given=given)
-        kept = last = plan.stages[-1].name
-        left, score = assemblies[last], results[last].history.best_score
-        extra: dict[str, Any] = {}
-        if transfer is not None:
-            kept, extra = _transferred(transfer, recipe, results, folder, log)
-            left, score = (
-                transfer.left(kept, assemblies[kept], results), transfer.score(kept, assemblies[last], results)
-            )  # fmt: skip
-            if TEACHER in assemblies and not given:
-                _leave_teacher(folder, assemblies[TEACHER], prepared, transfer)
+        left = _left(transfer, recipe, assemblies, results, folder, log)
+        if transfer is not None and TEACHER in assemblies and not given:
+            _leave_teacher(folder, assemblies[TEACHER], prepared, transfer)
         run_facts = {**_told([one.history for one in results.values()]), "seed": training.seed}
         if here.leads:
-            _validated(folder, left, score, run_facts)
+            _validated(folder, left, run_facts)
         if only_validate:
             return folder
-        bundle = outcome.bundled(prepared, left)
+        bundle = outcome.bundled(prepared, left.assembly)
         collected = outcome.scored(judged, bundle, progress)
         trained_on: Mapping[str, Any] = {}
         if transfer is not None:
-            extra["transfer"] |= transfer.over_time(results, {kept: collected})
-            trained_on = transfer.trained_on(kept)
-        outcome.keep(folder, judged, left, bundle, collected, run_facts, extra, trained_on)
+            left.extra["transfer"] |= transfer.over_time(results, {left.stage: collected})
+            trained_on = transfer.trained_on(left.stage)
+        outcome.keep(folder, judged, left.assembly, bundle, collected, run_facts, left.extra, trained_on)
     return folder
 
 
@@ -141,15 +134,33 @@ def fitted(run: RunConfig, folder: RunFolder) -> Path | None:
     return folder.vocabulary if folder.vocabulary.exists() else vocabulary_of(run.transfer)
 
 
-def _transferred(
-    transfer: Transfer, recipe: Recipe, results: Mapping[str, Result], folder: RunFolder, log: Log | None
-) -> tuple[str, dict[str, Any]]:
-    """Which ending is kept, and what is told of all."""
+class _Left(NamedTuple):
+    """What a run leaves: the stage that is kept, its assembly and validation score, and more for the report."""
+
+    stage: str
+    assembly: Assembly
+    score: float | None
+    extra: dict[str, Any]
+
+
+def _left(
+    transfer: Transfer | None,
+    recipe: Recipe,
+    assemblies: Mapping[str, Assembly],
+    results: Mapping[str, Result],
+    folder: RunFolder,
+    log: Log | None,
+) -> _Left:
+    """The last stage, or of several endings of a transfer the one that is kept, with what is told of all."""
+    last = recipe.stages[-1].name
+    if transfer is None:
+        return _Left(last, assemblies[last], results[last].history.best_score, {})
     kept, endings = transfer.endings(recipe, results)
     told = transfer.told(endings, kept, read(folder.events))
     if log is not None and endings:
         log(f"{told['verdict']}.")
-    return kept, {"transfer": told}
+    assembly, score = transfer.left(kept, assemblies[kept], results), transfer.score(kept, assemblies[last], results)
+    return _Left(kept, assembly, score, {"transfer": told})
 
 
 def _leave_teacher(folder: RunFolder, teacher: Assembly, prepared: Prepared, transfer: Transfer) -> None:
@@ -157,9 +168,9 @@ def _leave_teacher(folder: RunFolder, teacher: Assembly, prepared: Prepared, tra
     world().from_first(lambda: keep_teacher(folder.path / TEACHER, teacher, prepared, held))
 
 
-def _validated(folder: RunFolder, left: Assembly, score: float | None, run: Mapping[str, Any]) -> None:
+def _validated(folder: RunFolder, left: _Left, run: Mapping[str, Any]) -> None:
     """What the weights that were kept are worth on the validation rows."""
-    told = {"score": score, **run, "parameters": parameter_count(left.model)}
+    told = {"score": left.score, **run, "parameters": parameter_count(left.assembly.model)}
     write_text(folder.validation, json.dumps(told, allow_nan=False, indent=1) + "\n")
 
 
