@@ -103,7 +103,7 @@ def _trainer(told: dict[str, Any], beside: Path, workers: int, cpus: int, retrie
             name="run",
             storage_path=str(beside),
             failure_config=FailureConfig(max_failures=retries),
-            logging_config=LoggingConfig(log_level="ERROR"),
+            logging_config=LoggingConfig(log_level="CRITICAL"),
         ),
     )
 
