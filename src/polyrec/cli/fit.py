@@ -44,22 +44,7 @@ def run(
     if memory is not None:
         raise ConfigError("--memory is for --dry-run, which prints the shard_rows to set. Add --dry-run.")
     if ray:
-        from polyrec.cli.progress import bars
-        from polyrec.cluster.fit import fit as fit_on_ray
-
-        config = _config(file, settings, device, seed)
-        folder = out or Path("runs") / config.recipe
-        with bars() as progress:
-            done = fit_on_ray(
-                config,
-                folder,
-                workers=processes,
-                retries=retries,
-                resume=resume,
-                only_validate=only_validate,
-                progress=progress,
-            )
-        _tell(done, only_validate)
+        _on_ray(_config(file, settings, device, seed), out, processes, retries, resume=resume, validate=only_validate)
         return
     if retries:
         raise ConfigError("--retries is for --ray, which starts workers anew. Add --ray, or use --resume.")
@@ -116,3 +101,15 @@ def _plan(config: "RunConfig", processes: int, memory: float | None) -> None:
     show("\n".join(found.lines()))
     if memory is not None and found.least is not None:
         show(f"set [training] shard_rows = {found.least}")
+
+
+def _on_ray(config: "RunConfig", out: Path | None, workers: int, retries: int, *, resume: bool, validate: bool) -> None:
+    from polyrec.cli.progress import bars
+    from polyrec.cluster.fit import fit
+
+    folder = out or Path("runs") / config.recipe
+    with bars() as progress:
+        done = fit(
+            config, folder, workers=workers, retries=retries, resume=resume, only_validate=validate, progress=progress
+        )
+    _tell(done, validate)

@@ -7,22 +7,22 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from polyrec.batch import NO_USER, Batch, Field, Jagged, Layout, Number
+from polyrec.batch import NO_USER, Batch, Jagged
 from polyrec.data import plain
 from polyrec.data.columns import last, read_labels, read_lists, read_scenarios, read_vectors
 from polyrec.data.counted import FIRST
 from polyrec.data.gathered import meaningful
 from polyrec.data.hashing import hash_text
 from polyrec.data.keys import read_keys
+from polyrec.data.layout import MAX_LENGTH, layout
 from polyrec.data.plain import Plain
 from polyrec.data.values import UNKNOWN, Values
 from polyrec.data.vocabulary import Vocabulary
-from polyrec.errors import BundleError, DataError, together, unknown
+from polyrec.errors import DataError, together, unknown
 from polyrec.schema import Feature, Schema, Task, funnel
 from polyrec.shapes import Tensor
 
 _SHARED = 'Leave such rows out, or set unknown_scenario = "shared" in the schema to score them by the shared path.'
-MAX_LENGTH = 50  # of a sequence that does not say
 
 
 class Encoder:
@@ -44,8 +44,7 @@ class Encoder:
     def __init__(self, schema: Schema, vocabulary: Vocabulary) -> None:
         self.schema = schema.with_scenarios(vocabulary.scenarios)
         self.vocabulary = vocabulary
-        _check_fit(schema, vocabulary)
-        self.layout = _layout(self.schema, vocabulary)
+        self.layout = layout(self.schema, vocabulary)
         self._scenarios = Values("text", pa.array(vocabulary.scenarios, pa.large_string()))
         self._by_kind = {
             kind: tuple(one for one in schema.features if one.kind == kind)
@@ -263,39 +262,6 @@ def _imply(tasks: Sequence[Task], labels: np.ndarray, observed: np.ndarray) -> N
         if task.after is not None and task.strict:
             parent = places[task.after]
             observed[:, places[task.name]] |= observed[:, parent] & (labels[:, parent] < 0.5)
-
-
-def _check_fit(schema: Schema, vocabulary: Vocabulary) -> None:
-    for one in schema.features:
-        fitted = vocabulary.numbers if one.kind == "numeric" else vocabulary.values
-        if one.kind != "vector" and (one.shares or one.name) not in fitted:
-            raise BundleError(
-                unknown("feature", one.shares or one.name, fitted, "in the vocabulary")
-                + " Fit the vocabulary again with this schema."
-            )
-
-
-def _layout(schema: Schema, vocabulary: Vocabulary) -> Layout:
-    categorical: list[Field] = []
-    sequences: list[Field] = []
-    numeric: list[Number] = []
-    vectors: list[Number] = []
-    for one in schema.features:
-        if one.kind == "numeric":
-            numbers = vocabulary.numbers[one.name]
-            numeric.append(Number(one.name, one.side, unit=numbers.kind == "quantile"))
-            if numbers.flagged:
-                numeric.append(Number(f"{one.name}?", one.side, unit=True))
-        elif one.kind == "vector":
-            vectors.append(Number(one.name, one.side, one.size or 1))
-        else:
-            size = len(vocabulary.values[one.shares or one.name])
-            length = (one.max_length or MAX_LENGTH) if one.kind == "sequence" else None
-            field = Field(one.name, size, one.side, one.dim, one.shares, length)
-            (categorical if length is None else sequences).append(field)
-    return Layout(
-        vocabulary.scenarios, schema.tasks, tuple(categorical), tuple(numeric), tuple(sequences), tuple(vectors)
-    )
 
 
 def _chunks(columns: pa.Table | Plain, name: str) -> Iterator[tuple[int, pa.Array]]:
