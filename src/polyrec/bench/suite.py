@@ -105,6 +105,10 @@ class Suite:
         if len(set(self.seeds)) < len(self.seeds):
             raise ConfigError(f"seeds = {list(self.seeds)}: the same seed twice is one run. Give different ones.")
         known = [one.name for one in self.all]
+        if not known:
+            raise ConfigError(
+                'recipes and contenders are empty: nothing to run. Add recipes = ["pooled", "mmoe"], say.'
+            )
         if self.baseline not in known:
             raise ConfigError(unknown("baseline", self.baseline, known, "among the recipes"))
 

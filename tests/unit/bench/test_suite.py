@@ -58,6 +58,7 @@ def test_a_cells_run_has_the_suites_options_then_the_datas_then_its_own():
         ({"baseline": "single"}, "'single' is not among the recipes"),
         ({"seeds": [0, 0]}, "same seed twice"),
         ({"trials": 0}, "trials = 0"),
+        ({"recipes": [], "contenders": []}, "nothing to run. Add recipes"),
         ({"data": []}, r"data = \[\]: it is empty. Give at least 1"),
         ({"seeds": []}, r"seeds = \[\]: it is empty. Give at least 1"),
         ({"data": [{"name": "a/b", "simulate": {}}]}, "is to be a folder's"),
