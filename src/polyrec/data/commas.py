@@ -21,6 +21,8 @@ def is_csv(path: Place) -> bool:
 def csv_schema(path: Place, texts: Collection[str]) -> pa.Schema:
     """The columns of a CSV file, with types by its first 8 MB; `007`, and what `texts` names, is text.
 
+    A column without values so far may hold any: its type is null.
+
     Raises:
         DataError: the file is missing, empty, not UTF-8 or no CSV.
         OSError: of an address: its system fails.
@@ -44,20 +46,21 @@ def csv_schema(path: Place, texts: Collection[str]) -> pa.Schema:
 
 
 def read_csv(path: Place, columns: Sequence[str], schema: pa.Schema) -> Iterator[pa.Table]:
-    """Some columns of a CSV file, a block of rows at a time.
+    """Some columns of a CSV file, a block of rows at a time; of a nested type, which CSV cannot hold, only blank ones.
 
     Raises:
         DataError: a value is not of its column's type, or the file is not UTF-8.
         OSError: of an address: its system fails.
     """
-    kinds = {name: schema.field(name).type for name in columns}
+    wanted = pa.schema([schema.field(name) for name in columns])
+    kinds = {one.name: pa.null() if pa.types.is_nested(one.type) else one.type for one in wanted}
     try:
         with (
             opened(path) as file,
             csv.open_csv(file, _options(), _parsing(path), _converting(kinds, columns)) as reader,
         ):
             for batch in reader:
-                yield pa.Table.from_batches([batch])
+                yield pa.Table.from_batches([batch]).cast(wanted)
     except (pa.ArrowInvalid, pa.ArrowKeyError) as reason:
         raise _not_csv(path, reason) from reason
     except OSError as reason:
@@ -91,8 +94,7 @@ def _padded(path: Place, names: Sequence[str]) -> list[str]:
 def _csv_type(field: pa.Field, path: Place) -> pa.DataType:
     if pa.types.is_binary(field.type):  # what the reader makes of text that is not UTF-8
         raise _not_csv(path, ValueError(f"not UTF-8 in column {field.name!r}"))
-    # A column without values so far may hold any: text does.
-    return pa.string() if pa.types.is_null(field.type) else field.type
+    return field.type
 
 
 def _converting(kinds: Mapping[str, pa.DataType], columns: Sequence[str]) -> csv.ConvertOptions:

@@ -160,11 +160,14 @@ class _Schemas:
     def __init__(self) -> None:
         self._first: dict[pa.Schema, Place] = {}
         self._last: pa.Schema | None = None
+        self._blank = pa.null()  # what a column without any value is: text where a CSV file may have some further on
 
     def add(self, path: Place, schema: pa.Schema) -> None:
         if schema is self._last:
             return
         self._last = schema
+        if is_csv(path):
+            self._blank = pa.string()
         if schema not in self._first:
             twice = sorted(name for name, count in Counter(schema.names).items() if count > 1)
             if twice:
@@ -187,7 +190,8 @@ class _Schemas:
             merged = pa.unify_schemas(schemas, promote_options="permissive")
         except (pa.ArrowInvalid, pa.ArrowTypeError) as reason:
             raise DataError(self._differing()) from reason
-        return pa.schema([merged.field(name) for name in names])
+        fields = [merged.field(name) for name in names]
+        return pa.schema([one.with_type(self._blank) if pa.types.is_null(one.type) else one for one in fields])
 
     def _differing(self) -> str:
         (one, start), *rest = self._first.items()

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from pyarrow import csv
 
@@ -130,6 +130,7 @@ WHERE = st.sampled_from(
     seed=st.integers(0, 99),
     memory=st.sampled_from([TINY, "1000"]),
 )
+@example([(1, 9)], None, 150, [0], 0, "1000")  # a CSV file of one row without a number
 def test_parts_say_what_one_pass_says(tmp_path_factory, sizes, where, least, order, seed, memory):
     folder = tmp_path_factory.mktemp("log")
     source = written(folder, [(90, 33), *sizes], seed)

@@ -211,6 +211,19 @@ def test_csv_reads_nothing_between_commas_as_null(tmp_path):
     assert values(source, "late") == [None, None]
 
 
+@pytest.mark.parametrize("first", ["a.csv", "b.csv"])
+def test_a_csv_column_without_values_takes_its_type_from_other_files(write, tmp_path, first):
+    (tmp_path / first).write_text("row,x,late,many\n1,,,\n")
+    other = "b.csv" if first == "a.csv" else "a.csv"
+    (tmp_path / other).write_text("row,x,late,many\n2,7,,\n")
+    kept = write({"row": [3], "x": [8], "late": pa.array([None], pa.null()), "many": [[1.0, 2.0]]}, "c.parquet")
+    source = Source((tmp_path / "a.csv", tmp_path / "b.csv", kept))
+    assert source.columns()["x"] == pa.int64()
+    assert source.columns()["late"] == pa.string()
+    assert sorted(values(source, "x"), key=str) == [7, 8, None]
+    assert values(source, "many") == [None, None, [1.0, 2.0]]
+
+
 def test_csv_that_is_not_utf8_says_how_to_convert_it(tmp_path):
     path = tmp_path / "a.csv"
     path.write_bytes("row,name\n1,M\xfcller\n".encode("latin1"))
