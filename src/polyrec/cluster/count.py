@@ -12,7 +12,7 @@ from polyrec.cluster.deal import answer, deal
 from polyrec.data.files import Source
 from polyrec.data.fit import Find, Findings, judged
 from polyrec.data.gathered import Gathered
-from polyrec.data.places import place
+from polyrec.data.places import Place, place
 from polyrec.data.slices import Slice, cut
 from polyrec.data.spill import MEMORY, Space
 from polyrec.errors import NotReadyError
@@ -63,13 +63,18 @@ def items(parts: list[Slice]) -> Iterator[dict[str, Any]]:
     before = 0
     for number, one in enumerate(parts):
         own = {
-            "paths": [str(path.absolute() if isinstance(path, Path) else path) for path in one.paths],
+            "paths": [_told(path) for path in one.paths],
             "groups": one.groups,
             "first": one.first,
             "kept": one.kept,
         }
         yield {"number": number, "before": before, "part": json.dumps(own)}
         before += one.rows()
+
+
+def _told(path: Place) -> tuple[str | int | None, ...]:
+    """A file with what is known of it, which a worker need not ask for again."""
+    return (str(path.absolute()),) if isinstance(path, Path) else (path.text, path.size, path.changed)
 
 
 def given(schema: Schema, parts: list[Slice], folder: Path) -> tuple[Any, ...]:
@@ -93,7 +98,7 @@ class Worker:
     def _count(self, number: int, before: int, part: str) -> int:
         own = json.loads(part)
         rows = Slice(
-            tuple(map(place, own["paths"])),
+            tuple(place(*one) for one in own["paths"]),
             self.common.where,
             self.common.texts,
             self.common.whole,

@@ -23,6 +23,8 @@ class Part:
     path: str
     first: int  # row groups: from, to; -1 of a CSV file, which is one part
     last: int
+    size: int | None = None  # what is known of the file, which a worker need not ask for again
+    changed: int | None = None
 
     @property
     def file(self) -> str:
@@ -32,7 +34,7 @@ class Part:
     def rows(self, schema: pa.Schema, texts: frozenset[str]) -> Slice:
         """Its rows, with the columns of all files."""
         groups = None if self.first < 0 else (self.first, self.last)
-        return Slice((place(self.path),), texts=texts, whole=schema, groups=groups)
+        return Slice((place(self.path, self.size, self.changed),), texts=texts, whole=schema, groups=groups)
 
 
 def parts(paths: Sequence[Place], schema: pa.Schema, least: int = ROWS) -> Iterator[Part]:
@@ -54,8 +56,9 @@ def parts(paths: Sequence[Place], schema: pa.Schema, least: int = ROWS) -> Itera
     number = 0
     threads = THREADS if any(isinstance(one, Address) for one in paths) else 1
     for path, cuts in zip(paths, mapped(partial(_cut, schema=schema, least=least), paths, threads), strict=True):
+        told = (path.size, path.changed) if isinstance(path, Address) else (None, None)
         for first, last in cuts:
-            yield Part(number, str(path), first, last)
+            yield Part(number, str(path), first, last, *told)
             number += 1
 
 

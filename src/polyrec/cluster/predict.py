@@ -13,6 +13,7 @@ from polyrec.cluster.output import FORMAT, Output
 from polyrec.cluster.parts import ROWS, Part, parts
 from polyrec.data.files import Source
 from polyrec.data.places import Place, few, mark, place
+from polyrec.data.versions import known
 from polyrec.errors import BundleError, DataError
 from polyrec.progress import Progress
 from polyrec.serving import Scorer
@@ -49,7 +50,7 @@ def predict(
         NotReadyError: Ray is not installed, or a worker died several times at the same part.
     """
     scorer = Scorer.load(bundle)
-    files = tuple(one.resolve() if isinstance(one, Path) else one for one in map(place, paths))
+    files = tuple(one.resolve() if isinstance(one, Path) else known(one) for one in map(place, paths))
     source = Source(files).as_text(scorer.encoder.texts).open(progress)
     schema = pa.schema(list(source.columns().items()))
     every, folder = list(parts(source.paths, schema, least)), Output(Path(out).resolve())

@@ -13,6 +13,7 @@ from polyrec.data.commas import csv_schema, is_csv
 from polyrec.data.parquet import Bounds, Group, arrow_schema, groups, read_footer
 from polyrec.data.pieces import Piece, read_piece
 from polyrec.data.places import THREADS, Address, Place, patient
+from polyrec.data.versions import known
 from polyrec.errors import DataError
 from polyrec.progress import Progress
 
@@ -43,7 +44,7 @@ class Footers:
     ) -> None:
         self.paths, self.texts, self.part = paths, texts, part
         self._whole = whole
-        self._found: list[tuple[Group, ...] | None] | None = None  # until the pieces are made
+        self._found: list[tuple[Place, tuple[Group, ...] | None]] | None = None  # until the pieces are made
         self._kept: tuple[str, ...] = ()
         self._pieces: tuple[Piece, ...] | None = None
         self._bounds: dict[str, list[Bounds | None]] = {}
@@ -56,12 +57,12 @@ class Footers:
         """
         if self._found is not None or self._pieces is not None:
             return
-        schemas, found = _Schemas(), list[tuple[Group, ...] | None]()
+        schemas, found = _Schemas(), list[tuple[Place, tuple[Group, ...] | None]]()
         for path, one in zip(
             self.paths, _mapped(_Look(self.texts, tuple(columns), self._whole), self.paths), strict=True
         ):
             schemas.add(path, one.schema)
-            found.append(one.groups)
+            found.append((one.path, one.groups))
             if progress is not None and (len(found) % _TELL == 0 or len(found) == len(self.paths)):
                 progress("reading footers", len(found), len(self.paths))
         self._whole = schemas.merged() if self._whole is None else self._whole
@@ -92,23 +93,23 @@ class Footers:
     def bounds(self, place: int, column: str) -> Bounds | None:
         """Smallest and largest value of a column in the piece at that place; None where its file does not say."""
         if column not in self._bounds:
-            files = [path for path in self.paths if not is_csv(path)]
-            looked = zip(files, _mapped(_Look((), (column,)), files), strict=True)
-            known = (one.bounds[0] for path, found in looked for one in found.groups or () if self._inside(path, one))
-            self._bounds[column] = [None if piece.group is None else next(known) for piece in self.pieces]
+            files = [(place, path) for place, path in enumerate(self.paths) if not is_csv(path)]
+            looked = zip(files, _mapped(_Look((), (column,)), [path for _, path in files]), strict=True)
+            told = (one.bounds[0] for (at, _), file in looked for one in file.groups or () if self._inside(at, one))
+            self._bounds[column] = [None if piece.group is None else next(told) for piece in self.pieces]
         return self._bounds[column][place]
 
     def _build(self) -> None:
         """From what footers say to pieces; CSV files are read through for their rows."""
         assert self._found is not None
         count = partial(_csv_rows, schema=self.schema)
-        rows_of_csv = _mapped(count, [path for path in self.paths if is_csv(path)])
+        rows_of_csv = _mapped(count, [path for path, found in self._found if found is None])
         pieces: list[Piece] = []
         bounds: list[list[Bounds | None]] = [[] for _ in self._kept]
         first = 0
-        for path, found in zip(self.paths, self._found, strict=True):
+        for place, (path, found) in enumerate(self._found):
             for one in found if found is not None else [Group(-1, next(rows_of_csv), (None,) * len(self._kept))]:
-                if one.rows and self._inside(path, one):
+                if one.rows and self._inside(place, one):
                     pieces.append(Piece(path, None if found is None else one.number, one.rows, first))
                     for held, bound in zip(bounds, one.bounds, strict=True):
                         held.append(bound)
@@ -116,16 +117,18 @@ class Footers:
         self._pieces, self._found = tuple(pieces), None
         self._bounds |= dict(zip(self._kept, bounds, strict=True))
 
-    def _inside(self, path: Place, one: Group) -> bool:
-        if self.part is None or is_csv(path):
+    def _inside(self, place: int, one: Group) -> bool:
+        """Whether the part has this row group of the file at that place."""
+        if self.part is None or is_csv(self.paths[place]):
             return True
         first, last = self.part
-        return not ((path == self.paths[0] and one.number < first) or (path == self.paths[-1] and one.number >= last))
+        return (place > 0 or one.number >= first) and (place < len(self.paths) - 1 or one.number < last)
 
 
 class _Found(NamedTuple):
     """What a file says: its columns, and its row groups that have rows; None of a CSV file."""
 
+    path: Place  # with what is known of it
     schema: pa.Schema
     groups: tuple[Group, ...] | None
 
@@ -140,18 +143,18 @@ class _Look:
     def __call__(self, path: Place) -> _Found:
         if not isinstance(path, Address):
             return self._read(path)
-        return patient(partial(self._read, path), path)
+        return patient(partial(self._read, known(path)), path)
 
     def _read(self, path: Place) -> _Found:
         if is_csv(path):
-            return _Found(csv_schema(path, self.texts) if self.whole is None else self.whole, None)
+            return _Found(path, csv_schema(path, self.texts) if self.whole is None else self.whole, None)
         footer, last = read_footer(path), self._last
         if last is not None and last[0].schema.equals(footer.schema) and last[0].metadata == footer.metadata:
             schema = last[1]
         else:
             schema = arrow_schema(footer)
             self._last = (footer, schema)
-        return _Found(schema, groups(footer, self.columns))
+        return _Found(path, schema, groups(footer, self.columns))
 
 
 class _Schemas:

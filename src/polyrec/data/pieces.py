@@ -1,7 +1,7 @@
 """Row groups of parquet files and whole CSV files: what can be read on its own."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -11,7 +11,8 @@ from polyrec.data.commas import first_line, read_csv
 from polyrec.data.keys import is_text
 from polyrec.data.parquet import damaged, metadata
 from polyrec.data.places import Address, Place, opened
-from polyrec.errors import PolyrecError
+from polyrec.data.versions import check_same, known
+from polyrec.errors import DataError, PolyrecError
 
 BLOCK = 65_536  # rows read at a time
 _PAGES = 2**18  # bytes of a column chunk that are buffered at a time
@@ -31,36 +32,57 @@ def read_piece(piece: Piece, columns: Sequence[str], schema: pa.Schema) -> Itera
     """Stream the rows of a piece, whole in number and order, texts as dictionaries.
 
     Of a file by its address the bytes of the columns are asked for at once; where that fails half-way it is tried
-    again three times, from the row that comes next.
+    again three times, from the row that comes next, if it is still the same file.
 
     Raises:
-        DataError: the file is damaged, is not UTF-8, or its system cannot be reached.
+        DataError: the file is damaged, is not UTF-8, has changed, or its system cannot be reached.
     """
     if not columns:
         yield from _blank(piece.rows)
         return
+
+    path = known(piece.path)
+    piece = replace(piece, path=path)
 
     def read() -> Iterator[pa.Table]:
         if piece.group is None:
             return read_csv(piece.path, columns, schema)
         return _read_parquet(piece, piece.group, columns, schema)
 
-    yield from patiently(read, piece.path) if isinstance(piece.path, Address) else read()
+    yield from patiently(read, path) if isinstance(path, Address) else read()
 
 
 def patiently(read: Callable[[], Iterator[pa.Table]], path: Address) -> Iterator[pa.Table]:
-    """The rows that `read` streams; where it breaks off, it is begun anew and what has been streamed is left out."""
-    done = 0
+    """The rows that `read` streams; where it breaks off, it is begun anew and what has been streamed is left out.
+
+    What is known of the file must still hold then: half of one version and half of another are no rows of anyone's.
+    """
+    done, broken = 0, False
     for wait in (*places.WAITS, None):
         try:
+            if broken:
+                check_same(path)
             for table in after(read(), done):
                 done += table.num_rows
                 yield table
             return
-        except (PolyrecError, pa.ArrowNotImplementedError):
+        except (PolyrecError, pa.ArrowNotImplementedError) as reason:
+            if isinstance(reason, DataError):
+                _blame_change(path, reason)
             raise
         except Exception as reason:
+            broken = True
             places.pause(wait, path, reason)
+
+
+def _blame_change(path: Address, reason: DataError) -> None:
+    """What does not read may be another file than the one whose footer was read."""
+    try:
+        check_same(path)
+    except DataError as changed:
+        raise changed from reason
+    except Exception:  # the system fails, too: what is known is the first reason
+        return
 
 
 def after(tables: Iterator[pa.Table], rows: int) -> Iterator[pa.Table]:

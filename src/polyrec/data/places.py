@@ -4,7 +4,7 @@ import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import TypeVar
@@ -63,11 +63,11 @@ Place = Path | Address
 T = TypeVar("T")
 
 
-def place(text: str | Path | Address) -> Place:
-    """A local path, or an address as it is."""
+def place(text: str | Path | Address, size: int | None = None, changed: int | None = None) -> Place:
+    """A local path, or an address as it is, of a text with what is known of its file."""
     if isinstance(text, Path | Address):
         return text
-    return Address(text) if is_address(text) else Path(text)
+    return Address(text, size, changed) if is_address(text) else Path(text)
 
 
 def mark(one: Place) -> tuple[int | None, int | None]:
@@ -83,13 +83,23 @@ def mark(one: Place) -> tuple[int | None, int | None]:
             raise DataError(f"{one} does not exist. Check the path.") from reason
         return found.st_size, found.st_mtime_ns
     if one.changed is None and one.size is None:
-        system, path = inside(one.text)
         with told_of(one):
-            (info,) = system.get_file_info([path])
-        if info.type == fs.FileType.NotFound:
-            raise absent(one)
-        return info.size, info.mtime_ns
+            one = asked(one)
     return one.size, one.changed
+
+
+def asked(one: Address) -> Address:
+    """The same file, with what its system says of it now.
+
+    Raises:
+        DataError: it does not exist.
+        OSError: its system fails.
+    """
+    system, path = inside(one.text)
+    (info,) = system.get_file_info([path])
+    if info.type == fs.FileType.NotFound:
+        raise absent(one)
+    return replace(one, size=info.size, changed=info.mtime_ns)
 
 
 def marks(places: Sequence[Place], most: int = 1_000) -> dict[str, str]:

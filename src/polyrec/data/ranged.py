@@ -21,7 +21,8 @@ class Ranged(fs.FSSpecHandler):  # type: ignore[misc]
     """
 
     def get_file_info(self, paths: list[str]) -> list[fs.FileInfo]:
-        """Kind, size and version of each."""
+        """Kind, size and version of each, as they are now."""
+        self.fs.invalidate_cache()
         return [self._info(path) for path in paths]
 
     def get_file_info_selector(self, selector: fs.FileSelector) -> list[fs.FileInfo]:
@@ -48,8 +49,12 @@ class Ranged(fs.FSSpecHandler):  # type: ignore[misc]
 def _told(info: dict[str, Any]) -> fs.FileInfo:
     kinds = {"file": fs.FileType.File, "directory": fs.FileType.Directory}
     kind = kinds.get(info["type"], fs.FileType.Unknown)
-    version = next((info[key] for key in _CHANGED if info.get(key) is not None), "")
+    version = next((info[key] for key in _CHANGED if info.get(key) is not None), None)
+    name = info["name"].rstrip("/") or "/"
+    return fs.FileInfo(name, kind, size=info.get("size"), mtime_ns=None if version is None else _number(version))
+
+
+def _number(version: Any) -> int:
+    """Where pyarrow has a time: it only tells versions apart."""
     version = version.timestamp() if isinstance(version, datetime) else version  # a listing may have either
-    digest = blake2b(str(version).encode(), digest_size=7).digest()
-    number = int.from_bytes(digest, "little")  # where pyarrow has a time: it only tells versions apart
-    return fs.FileInfo(info["name"].rstrip("/") or "/", kind, size=info.get("size"), mtime_ns=number)
+    return int.from_bytes(blake2b(str(version).encode(), digest_size=7).digest(), "little")

@@ -1,6 +1,6 @@
 """Some row groups that follow each other in one or several files, read as all of the files are."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -9,6 +9,7 @@ import pyarrow as pa
 from polyrec.data.files import Source
 from polyrec.data.footers import Footers
 from polyrec.data.pieces import Piece
+from polyrec.data.places import Place
 from polyrec.data.where import Where
 
 
@@ -84,7 +85,7 @@ def cut(source: Source, least: int) -> Iterator[Slice]:
 def _part(source: Source, held: list[tuple[Piece, int]]) -> Slice:
     (first, _), (last, _) = held[0], held[-1]
     return Slice(
-        tuple(dict.fromkeys(piece.path for piece, _ in held)),
+        tuple(_files(piece for piece, _ in held)),
         source.where,
         source.texts,
         pa.schema(list(source.columns().items())),
@@ -92,3 +93,12 @@ def _part(source: Source, held: list[tuple[Piece, int]]) -> Slice:
         first.first,
         tuple(rows for _, rows in held),
     )
+
+
+def _files(pieces: Iterable[Piece]) -> Iterator[Place]:
+    """The file of each piece once, and again where the source names it again: then its row groups begin anew."""
+    path, group = None, -1
+    for one in pieces:
+        if one.path != path or one.group is None or one.group <= group:
+            yield one.path
+        path, group = one.path, -1 if one.group is None else one.group

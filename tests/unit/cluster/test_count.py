@@ -1,12 +1,16 @@
 """Parts of the training rows, counted apart in any order and twice, say what one pass says, bit for bit."""
 
+import json
 import os
+from dataclasses import asdict
 from pathlib import Path
 
+import fsspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from fsspec.implementations.local import LocalFileSystem
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from pyarrow import csv
@@ -14,12 +18,14 @@ from pyarrow import csv
 from polyrec.cluster.count import Worker, counting, items
 from polyrec.cluster.count import given as for_workers
 from polyrec.cluster.deal import in_order
+from polyrec.cluster.parts import Part, parts
 from polyrec.data import runs
 from polyrec.data import sample as sampling
 from polyrec.data.counted import Counted
-from polyrec.data.files import Source
+from polyrec.data.files import Source, expand
 from polyrec.data.fit import find
 from polyrec.data.gathered import Gathered
+from polyrec.data.places import Address
 from polyrec.data.slices import cut
 from polyrec.data.spill import MEMORY, Space
 from polyrec.data.vocabulary import Vocabulary
@@ -163,6 +169,62 @@ def test_a_part_is_row_groups_that_follow_each_other_over_files(tmp_path):
     assert [told["before"] for told in items(parts)] == [0, 60, 150, 210]
     late = list(cut(source.filtered(Share(0.9999, 1.0, 5)), 1))
     assert sum(one.rows() for one in late) == source.filtered(Share(0.9999, 1.0, 5)).rows()
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    named=st.lists(st.integers(0, 2), min_size=1, max_size=6),
+    groups=st.lists(st.integers(1, 9), min_size=3, max_size=3),
+    least=st.integers(1, 30),
+)
+@example([0, 0, 1, 0, 2, 2], [3, 9, 9], 2)
+def test_a_file_that_is_named_again_is_cut_again(tmp_path_factory, named, groups, least):
+    folder = tmp_path_factory.mktemp("named")
+    paths = [folder / "0.parquet", folder / "1.parquet", folder / "2.csv"]
+    tables = [pa.table({"row": range(10 * number, 10 * number + 7)}) for number in range(3)]
+    for path, table, group in zip(paths, tables, groups, strict=True):
+        csv.write_csv(table, path) if path.suffix == ".csv" else pq.write_table(table, path, row_group_size=group)
+    parts = list(cut(Source(tuple(paths[one] for one in named)), least))
+    found = [table["row"].to_pylist() for one in parts for table in one.tables()]
+    assert [row for rows in found for row in rows] == [row for one in named for row in tables[one]["row"].to_pylist()]
+    assert [one.first for one in parts] == np.cumsum([0, *(one.rows() for one in parts)])[:-1].tolist()
+
+
+class Asked(LocalFileSystem):
+    """Local files below an address of their own, and how often somebody asks about one."""
+
+    protocol = "asked"
+    times = 0
+
+    @classmethod
+    def _strip_protocol(cls, path):
+        return LocalFileSystem._strip_protocol(str(path).replace("asked://", "file://"))
+
+    def info(self, path, **options):
+        Asked.times += 1
+        return super().info(path, **options)
+
+
+def test_workers_know_sizes_and_versions_and_ask_for_none(tmp_path):
+    fsspec.register_implementation("asked", Asked, clobber=True)
+    written(tmp_path, [(100, 30), (50, 50), (75, 20)], 0)
+    source = Source(expand([f"asked://{tmp_path}/*"])).as_text(["seen", "where"])
+    schema, near = pa.schema(list(source.columns().items())), tmp_path / "counts"
+    near.mkdir()
+    slices = list(cut(source, 60))
+    scored = list(parts(source.paths, schema, 60))
+    Asked.times = 0
+    worker = Worker(*for_workers(SCHEMA, slices, near))
+    told = [worker(json.loads(json.dumps(one))) for one in items(slices)]
+    assert not any(one["error"] for one in told), told
+    assert sum(one["rows"] for one in told) == 225
+    for one in scored:
+        part = Part(**json.loads(json.dumps(asdict(one))))
+        assert sum(table.num_rows for table in part.rows(schema, source.texts).tables()) > 0
+    assert Asked.times == 0
+    far = [Address(path.text) for path in source.paths]  # of which nothing is known: asked once a file
+    assert Source(tuple(far)).as_text(["seen", "where"]).rows() == 225
+    assert Asked.times == 3
 
 
 @pytest.mark.parametrize(

@@ -11,18 +11,20 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from fsspec.implementations.local import LocalFileSystem
-from pyarrow import fs
+from pyarrow import csv, fs
 
 from polyrec.atomic import is_address
 from polyrec.cli.files import check_output, only_rows_by_address
 from polyrec.config import DataConfig, RunConfig
-from polyrec.data import listing, parquet, pieces, places
+from polyrec.data import commas, listing, parquet, pieces, places
 from polyrec.data.encode import Encoder
 from polyrec.data.files import Source, expand
 from polyrec.data.footers import Footers
 from polyrec.data.listing import find
 from polyrec.data.loader import Loader, Position
 from polyrec.data.places import Address, few, mark, marks
+from polyrec.data.ranged import Ranged
+from polyrec.data.versions import check_same, known
 from polyrec.data.vocabulary import Vocabulary
 from polyrec.data.where import Between, Share
 from polyrec.errors import ConfigError, DataError
@@ -255,6 +257,78 @@ def test_a_stream_that_breaks_off_half_way_goes_on_where_it_was():
     rows = [one for table in pieces.patiently(read, Address("s3://b/log")) for one in table["x"].to_pylist()]
     assert rows == [0, 1, 2, 3, 4]
     assert len(tries) == 3
+
+
+@pytest.mark.parametrize("listed", [True, False])
+@pytest.mark.parametrize("kind", ["parquet", "csv"])
+def test_a_file_that_changes_while_its_connection_breaks_is_refused(tmp_path, counted, monkeypatch, kind, listed):
+    monkeypatch.setattr(commas, "_BYTES", 500)
+
+    def write(first):
+        table = pa.table({"row": range(first, first + 40_000)})
+        if kind == "csv":
+            csv.write_csv(table, path)  # one stream; of parquet each row group is one
+        else:
+            pq.write_table(table, path, row_group_size=10_000)
+
+    path = tmp_path / f"log.{kind}"
+    write(100_000)
+    address = f"counted://{path}"
+    source = Source(expand([address]) if listed else (Address(address),))
+    tables = source.tables(["row"])
+    found = next(tables)["row"].to_pylist()
+    write(500_000)  # as many rows, and in CSV as many bytes
+    os.utime(path, ns=(1, 1))
+    counted.fail["reads"] = 1
+    with pytest.raises(DataError, match=rf"log\.{kind} changed while it was read\. Run the same command again"):
+        found += [one for table in tables for one in table["row"].to_pylist()]
+    assert found == list(range(100_000, 100_000 + len(found)))
+
+
+def test_a_file_that_does_not_read_since_it_changed_is_called_so(tmp_path):
+    path = tmp_path / "log.csv"
+    path.write_text("row\n1\n2\n", encoding="utf-8")
+    source = Source(expand([f"counted://{path}"]))
+    assert source.rows() == 2
+    path.write_text("row\nmany\n", encoding="utf-8")
+    with pytest.raises(DataError, match="changed while it was read") as told:
+        numbers(source)
+    assert "many" in str(told.value.__cause__)
+
+
+def test_versions_are_told_apart_by_size_and_by_the_second(tmp_path):
+    path = tmp_path / "log.csv"
+    path.write_text("row\n1\n", encoding="utf-8")
+    os.utime(path, ns=(0, 5_100_000_000))
+    address = f"file://{path}"
+    for size, changed in ((6, 5_900_000_000), (None, 5_000_000_000), (6, None)):
+        check_same(Address(address, size, changed))
+    for size, changed in ((6, 6_000_000_000), (7, 5_100_000_000), (7, None)):
+        with pytest.raises(DataError, match="changed while it was read"):
+            check_same(Address(address, size, changed))
+    assert mark(known(Address(address))) == (6, 5_100_000_000)
+    assert known(path) is path
+
+
+def test_what_a_system_remembers_of_a_file_is_not_asked(tmp_path):
+    held = {}
+
+    class Remembering(Counted):
+        protocol = "remembering"
+
+        def info(self, path, **_):
+            return held.setdefault(path, super().info(path))
+
+        def invalidate_cache(self, path=None):
+            held.clear()
+
+    system = fs.PyFileSystem(Ranged(Remembering()))
+    path = tmp_path / "log.csv"
+    sizes = []
+    for text in ("x", "xyz"):
+        path.write_text(text, encoding="utf-8")
+        sizes.append(system.get_file_info([str(path)])[0].size)
+    assert sizes == [1, 3]
 
 
 def test_a_damaged_file_by_its_address_is_called_so(tmp_path):
