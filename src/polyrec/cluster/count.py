@@ -31,7 +31,7 @@ def counting(ray: Any, folder: Path, workers: int, least: int = ROWS) -> Find:
 
     Args:
         ray: the module, connected.
-        folder: which every machine sees under the same path; emptied first, and to be removed afterwards.
+        folder: which every machine sees under the same path; counts go to a new one in it, to be removed afterwards.
         workers: that count, one part at a time on one CPU.
         least: rows of a part.
     """
@@ -43,8 +43,7 @@ def counting(ray: Any, folder: Path, workers: int, least: int = ROWS) -> Find:
         source.require(whole.columns)
         rows = source.rows()
         parts = list(cut(source, max(least, rows // (workers * _EACH))))
-        rmtree(folder, ignore_errors=True)
-        mine = folder / uuid4().hex  # a worker of a run that was killed may be at work still
+        mine = folder / uuid4().hex
         mine.mkdir(parents=True)
         done = 0
         for told in deal(ray, list(items(parts)), Worker, given(schema, parts, mine), workers) if parts else ():

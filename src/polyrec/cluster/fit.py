@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from polyrec.cluster.beside import beside
 from polyrec.cluster.connect import connected
 from polyrec.cluster.count import counting
 from polyrec.config import DataConfig, RunConfig
@@ -47,7 +48,8 @@ def fit(
         progress: told how many rows are counted.
 
     Raises:
-        NotReadyError: Ray is not installed, or a worker died and no retry is left.
+        NotReadyError: Ray is not installed or not reached, or a worker died and no retry is left.
+        ConfigError: `out` holds something else, or another command with `--ray` is at work on it.
         PolyrecError: what a worker refuses.
 
     Example:
@@ -58,34 +60,32 @@ def fit(
     if retries < 0:
         raise ConfigError(f"--retries {retries} must be at least 0.")
     folder, run = RunFolder(Path(out).resolve()), run.rooted(Path.cwd())  # a worker has a folder of its own
-    folder.check(resolve(run), resume)
-    beside = folder.path.with_name(f".{folder.path.name}.ray")  # what Ray notes; every machine must see it too
     cpus = int(run.training.get("threads") or 1)
-    with connected(workers, cpus) as ray:
-        from ray.train import TrainingFailedError
+    with beside(folder.path) as own:  # every machine must see it, too
+        folder.check(resolve(run), resume)
+        with connected(workers, cpus) as ray:
+            from ray.train import TrainingFailedError
 
-        told = {"run": run, "out": str(folder.path), "validate": only_validate, "device": device_of(run)}
-        try:
-            if fitted(run, folder) is None:
-                told["vocabulary"] = _counted(run.data, beside, counting(ray, beside / "counts", workers), progress)
-            _trainer(told, beside, workers, cpus, retries).fit()
-        except TrainingFailedError as reason:
-            raise _told(reason, retries) from reason
-        finally:
-            shutil.rmtree(beside, ignore_errors=True)
+            told = {"run": run, "out": str(folder.path), "validate": only_validate, "device": device_of(run)}
+            try:
+                if fitted(run, folder) is None:
+                    told["vocabulary"] = _counted(run.data, own, counting(ray, own / "counts", workers), progress)
+                _trainer(told, own, workers, cpus, retries).fit()
+            except TrainingFailedError as reason:
+                raise _told(reason, retries) from reason
     return folder
 
 
-def _counted(data: DataConfig, beside: Path, find: Find, progress: Progress | None) -> Path:
+def _counted(data: DataConfig, own: Path, find: Find, progress: Progress | None) -> Path:
     """The vocabulary, in a folder of its own."""
     schema = Schema.load(data.schema)
     vocabulary = Vocabulary.fit(schema, split(data, schema).train, progress, find)
-    vocabulary.save(beside / "vocabulary")
-    shutil.rmtree(beside / "counts", ignore_errors=True)
-    return beside / "vocabulary"
+    vocabulary.save(own / "vocabulary")
+    shutil.rmtree(own / "counts", ignore_errors=True)
+    return own / "vocabulary"
 
 
-def _trainer(told: dict[str, Any], beside: Path, workers: int, cpus: int, retries: int) -> Any:
+def _trainer(told: dict[str, Any], own: Path, workers: int, cpus: int, retries: int) -> Any:
     """Ray's, around `_work`."""
     from ray.train import FailureConfig, LoggingConfig, ScalingConfig
     from ray.train import RunConfig as Told
@@ -101,7 +101,7 @@ def _trainer(told: dict[str, Any], beside: Path, workers: int, cpus: int, retrie
         ),
         run_config=Told(
             name="run",
-            storage_path=str(beside),
+            storage_path=str(own),
             failure_config=FailureConfig(max_failures=retries),
             logging_config=LoggingConfig(log_level="CRITICAL"),
         ),

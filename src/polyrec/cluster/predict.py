@@ -7,6 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from polyrec.cluster.beside import beside
 from polyrec.cluster.connect import connected
 from polyrec.cluster.deal import answer, deal
 from polyrec.cluster.output import FORMAT, Output
@@ -46,8 +47,8 @@ def predict(
 
     Raises:
         DataError: no rows, or some that the bundle cannot read.
-        ConfigError: the folder holds something else.
-        NotReadyError: Ray is not installed, or a worker died several times at the same part.
+        ConfigError: the folder holds something else, or another command with `--ray` is at work on it.
+        NotReadyError: Ray is not installed or not reached, or a worker died several times at the same part.
     """
     scorer = Scorer.load(bundle)
     files = tuple(one.resolve() if isinstance(one, Path) else known(one) for one in map(place, paths))
@@ -60,7 +61,7 @@ def predict(
         "rows of a part": least,
         "files": [[str(one), *mark(one)] for one in source.paths],
     }
-    with connected(workers) as ray:
+    with beside(folder.path), connected(workers) as ray:
         folder.claim(plan)
         found = {one: rows for one in every if (rows := folder.complete(one)) is not None}
         rest = [one for one in every if one not in found]
