@@ -58,6 +58,28 @@ Vocabulary.fit(schema, train).save("alone")
 """
 
 
+DIE = """
+import os
+from polyrec.cluster.connect import connected
+from polyrec.cluster.deal import answer, deal
+from polyrec.errors import NotReadyError
+class Mortal:
+    def __call__(self, told):
+        if told["number"] == 2:
+            with open(told["deaths"], "a") as deaths:
+                deaths.write("x")
+            os._exit(1)
+        return answer(told["number"], lambda: 10)
+parts = [{"number": number, "deaths": os.path.abspath("deaths")} for number in range(4)]
+with connected(2) as ray:
+    try:
+        for told in deal(ray, parts, Mortal, (), 2):
+            print(told)
+    except NotReadyError as reason:
+        print(reason)
+"""
+
+
 def started(folder, *arguments, program=("-m", "polyrec")):
     """`polyrec ARGUMENTS` under way; what it says goes to a file."""
     with (folder / "said.txt").open("w") as said:
@@ -136,6 +158,15 @@ def test_ray_counts_what_one_process_counts_though_a_worker_dies(log, tmp_path):
     assert len(list((tmp_path / "counts").glob("*/[0-9]*"))) > 8
     for path in sorted((tmp_path / "alone").iterdir()):
         assert path.read_bytes() == (tmp_path / "ray" / path.name).read_bytes(), path.name
+
+
+def test_a_part_at_which_workers_die_is_given_up_and_ray_warns_of_nothing(tmp_path):
+    run = started(tmp_path, program=("-W", "always", "-c", DIE))
+    code, said = run.wait(900), (tmp_path / "said.txt").read_text()
+    assert code == 0, said
+    assert "part 2: its worker died 4 times over" in said
+    assert (tmp_path / "deaths").read_text() == "xxxx"
+    assert "will be removed in Ray" not in said
 
 
 def test_a_mistake_is_told_in_words(log, tmp_path):

@@ -1,7 +1,9 @@
 """Parts of some work dealt to the workers of a Ray cluster by Ray Data, and their answers."""
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from polyrec import errors
@@ -34,7 +36,9 @@ def deal(
     context.enable_progress_bars = context.print_on_execution_start = False
     pool = rows.ActorPoolStrategy(size=min(workers, len(parts)))
     dataset = rows.from_items([dict(one) for one in parts], override_num_blocks=min(len(parts), _BLOCKS))
-    dataset = dataset.map(worker, fn_constructor_args=given, compute=pool, num_cpus=1, max_task_retries=RETRIES)
+    tally = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(Tally).remote()
+    bounded = (worker, given, _Begun(tally))
+    dataset = dataset.map(Bounded, fn_constructor_args=bounded, compute=pool, num_cpus=1)
     try:
         yield from in_order(dataset.iter_rows(), [one["number"] for one in parts])
     except ray.exceptions.RayError as reason:
@@ -42,6 +46,68 @@ def deal(
         raise NotReadyError(
             f"a worker failed and Ray gave up ({type(reason).__name__}: {text[:200]}). Run the same command again."
         ) from reason
+
+
+class Tally:
+    """How often each part was begun: an actor, which outlives the workers.
+
+    Example:
+        >>> tally = Tally()
+        >>> [tally.begin(number) for number in (7, 8, 7)]
+        [1, 1, 2]
+    """
+
+    def __init__(self) -> None:
+        self._times = Counter[int]()
+
+    def begin(self, number: int) -> int:
+        """Which time this is."""
+        self._times[number] += 1
+        return self._times[number]
+
+
+@dataclass(frozen=True, slots=True)
+class _Begun:
+    """Asks the tally."""
+
+    tally: Any
+
+    def __call__(self, number: int) -> int:
+        import ray
+
+        times: int = ray.get(self.tally.begin.remote(number))
+        return times
+
+
+class Bounded:
+    """A worker that gives up a part at which workers died more than `RETRIES` times.
+
+    Ray Data itself begins such a part again without end, and an option that bounds it there has no future: 2.60 warns
+    of it, 2.64 is to lack it.
+
+    Args:
+        worker: a class; see `deal`.
+        given: what it is called with.
+        begun: which time it is that a part is begun.
+    """
+
+    def __init__(self, worker: type, given: tuple[Any, ...], begun: Callable[[int], int]) -> None:
+        self._worker, self._begun = worker(*given), begun
+
+    def __call__(self, told: dict[str, Any]) -> dict[str, Any]:
+        """The worker's answer."""
+        number = told["number"]
+        if self._begun(number) <= 1 + RETRIES:
+            found: dict[str, Any] = self._worker(told)
+            return found
+
+        def give_up() -> int:
+            raise NotReadyError(
+                f"part {number}: its worker died {1 + RETRIES} times over, as it does without enough memory. Give each "
+                "worker more of it, for example by fewer --processes; Ray's logs say more. Run the same command again."
+            )
+
+        return answer(number, give_up)
 
 
 def in_order(answers: Iterator[dict[str, Any]], numbers: Sequence[int]) -> Iterator[dict[str, Any]]:
