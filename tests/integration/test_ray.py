@@ -177,6 +177,15 @@ def test_a_mistake_is_told_in_words(log, tmp_path):
     assert "Traceback" not in said
 
 
+def test_a_cluster_that_cannot_be_started_is_told_in_words(log, tmp_path, monkeypatch):
+    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path / ("long" * 25)))
+    code, said = ran(tmp_path, "fit", log / "run.toml", "--out", "out", "--processes", 2, "--ray")
+    assert code == 2
+    assert "Ray cannot be started on this machine (OSError: " in said
+    assert "RAY_TMPDIR, a short path" in said
+    assert not (tmp_path / ".out.ray").exists()
+
+
 @pytest.mark.parametrize("retries", [0, 1])
 def test_a_worker_that_dies_fails_the_run_or_goes_on_from_the_last_checkpoint(log, tmp_path, retries):
     asked = ["fit", log / "run.toml", "--processes", 2, "--ray", "--set", "training.checkpoint_steps=3"]

@@ -2,14 +2,19 @@
 
 import logging
 import os
+import re
+import socket
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from polyrec.errors import ConfigError, NotReadyError
 
 ADDRESS = "RAY_ADDRESS"  # of a running cluster, as Ray itself has it
 _STORE = 2**27  # bytes of a local object store: what travels through it is small
+_ANSWER = 60.0  # seconds for a cluster to take a connection: Ray itself says nothing for four minutes and more
+_PORT = re.compile(r"(?:ray://)?\[?([^/\[\]]+?)\]?:(\d+)")
 
 
 @contextmanager
@@ -24,7 +29,7 @@ def connected(workers: int, cpus: int = 1) -> Iterator[Any]:
         cpus: of each.
 
     Raises:
-        NotReadyError: Ray is not installed, or the cluster does not answer.
+        NotReadyError: Ray is not installed, the cluster does not answer, or none can be started.
         ConfigError: fewer than one worker.
     """
     if workers < 1:
@@ -41,13 +46,13 @@ def connected(workers: int, cpus: int = 1) -> Iterator[Any]:
         return
     address = os.environ.get(ADDRESS)
     try:
+        _wait_for(address, ray)
         where = {"address": address} if address else _local(workers * cpus)
         ray.init(**where, logging_level=logging.ERROR, logging_config=ray.LoggingConfig(log_level="ERROR"))
-    except (ConnectionError, TimeoutError) as reason:
-        raise NotReadyError(
-            f"no Ray cluster answers at {ADDRESS} = {address!r}: {reason}. Start one with `ray start --head`, or unset "
-            f"{ADDRESS} to work on this machine alone."
-        ) from reason
+    except Exception as reason:  # Ray has no error of its own for this
+        with suppress(Exception):
+            ray.shutdown()  # what was started of it
+        raise _failed(address, reason) from reason
     try:
         yield ray
     finally:
@@ -63,3 +68,48 @@ def _local(cpus: int) -> dict[str, Any]:
         "object_store_memory": _STORE,
         "include_dashboard": False,
     }
+
+
+def _wait_for(address: str | None, ray: Any) -> None:
+    """Until the port takes a connection.
+
+    Raises:
+        OSError: it does not, in time.
+    """
+    found = _PORT.fullmatch(address or "")
+    if found is None:
+        return
+    host, port, until = found[1], int(found[2]), time.monotonic() + _ANSWER
+    while True:
+        try:
+            with socket.create_connection((host, port), max(until - time.monotonic(), 1.0)):
+                return
+        except OSError:
+            if host in ("localhost", "127.0.0.1", "::1"):
+                host = ray.util.get_node_ip_address()  # which is where Ray itself looks
+            elif time.monotonic() >= until:
+                raise
+            else:
+                time.sleep(min(1.0, _ANSWER))
+
+
+def _failed(address: str | None, reason: Exception) -> NotReadyError:
+    """What happened, and what to do."""
+    said = (str(reason).strip() or "no words").splitlines()[0].rstrip(".")
+    words = f"{type(reason).__name__}: {said[:300]}"
+    if not address:
+        return NotReadyError(
+            f"Ray cannot be started on this machine ({words}). It needs some 2 GB of memory and {_STORE >> 20} MB of "
+            "/dev/shm, free ports, and room below RAY_TMPDIR, a short path, else /tmp; ray/session_latest/logs there "
+            "say more. Without --ray, `fit --processes N` and `predict` work on this machine and need no Ray."
+        )
+    if isinstance(reason, OSError):
+        return NotReadyError(
+            f"no Ray cluster answers at {ADDRESS} = {address!r} ({words}). Start one with `ray start --head`, or unset "
+            f"{ADDRESS} to work on this machine alone."
+        )
+    return NotReadyError(
+        f"the Ray cluster at {ADDRESS} = {address!r} cannot be joined ({words}). The address is that of its head, such "
+        "as HOST:6379; this machine must be one of its nodes (`ray start --address=...`), with the same versions of "
+        f"Ray and Python. Or unset {ADDRESS} to work on this machine alone."
+    )
