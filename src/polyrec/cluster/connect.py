@@ -85,12 +85,11 @@ def _wait_for(address: str | None, ray: Any) -> None:
             with socket.create_connection((host, port), max(until - time.monotonic(), 1.0)):
                 return
         except OSError:
+            if time.monotonic() >= until:
+                raise
             if host in ("localhost", "127.0.0.1", "::1"):
                 host = ray.util.get_node_ip_address()  # which is where Ray itself looks
-            elif time.monotonic() >= until:
-                raise
-            else:
-                time.sleep(min(1.0, _ANSWER))
+            time.sleep(min(1.0, _ANSWER))
 
 
 def _failed(address: str | None, reason: Exception) -> NotReadyError:
