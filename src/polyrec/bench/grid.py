@@ -3,12 +3,12 @@
 import json
 import shutil
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from polyrec.atomic import write_text
 from polyrec.bench.cell import TRIAL_SEED, Cell, same
-from polyrec.bench.process import train_apart
+from polyrec.bench.process import PATIENCE, Ended, train_apart
 from polyrec.bench.results import Line, Results
 from polyrec.bench.search import Tried, best, propose
 from polyrec.bench.space import Settings, applied, check
@@ -33,6 +33,7 @@ class Grid:
     out: Path
     rows: Path
     log: Log | None = None
+    lock: int | None = None  # of `out`, while it runs
 
     @property
     def results(self) -> Results:
@@ -136,8 +137,8 @@ class Grid:
         A cell that fails is told of and left; the next call tries it again.
         """
         self.check()
-        with RunFolder(self.out).held():
-            return self._run()
+        with RunFolder(self.out).held(PATIENCE) as lock:
+            return replace(self, lock=lock)._run()
 
     def _run(self) -> Results:
         results = self.results
@@ -185,9 +186,11 @@ class Grid:
         line = results.get(cell.key)
         if line is not None and same(line, run):
             return line
-        cell.write(self.out, run)
         try:
-            ended = train_apart(run, cell.folder(self.out).path, only_validate=cell.kind == "trial")
+            cell.write(self.out, run)
+            ended = train_apart(run, cell.folder(self.out).path, self.lock, only_validate=cell.kind == "trial")
+        except ConfigError as reason:
+            ended = Ended(error=str(reason))
         except KeyboardInterrupt:
             raise KeyboardInterrupt(f"{cell.key} was under way; give the same command again to go on") from None
         line = cell.line(self.out, run, settings, ended)

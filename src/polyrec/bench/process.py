@@ -7,15 +7,18 @@ import shutil
 import threading
 import traceback
 from dataclasses import dataclass
+from multiprocessing import reduction
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
+from polyrec import temporary
 from polyrec.config import RunConfig
 from polyrec.errors import PolyrecError
 from polyrec.recipes.fit import fit
 
 METHOD = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+PATIENCE = 5.0  # seconds in which the process of a cell ends whose suite was killed
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +29,30 @@ class Ended:
     error: str = ""
 
 
-def train_apart(run: RunConfig, folder: Path, *, only_validate: bool) -> Ended:
+@dataclass(frozen=True, slots=True)
+class Lock:
+    """The handle of a folder's lock, if there is one; a process that is started with it holds the folder too."""
+
+    handle: int | None
+
+    def __reduce__(self) -> Any:
+        return _received, (None if self.handle is None else reduction.DupFd(self.handle),)
+
+
+def _received(given: Any) -> Lock:
+    return Lock(None if given is None else given.detach())
+
+
+def train_apart(run: RunConfig, folder: Path, lock: int | None = None, *, only_validate: bool) -> Ended:
     """`fit` in a process of its own; one that was stopped before goes on from its checkpoint.
 
     The process ends when this one does, even when this one is killed.
+
+    Args:
+        run: what to train.
+        folder: where.
+        lock: what keeps others from training there, `RunFolder.held`: it is not given up before the process has ended.
+        only_validate: see `fit`.
 
     Raises:
         KeyboardInterrupt: this process was asked to stop; the other has been then.
@@ -38,7 +61,7 @@ def train_apart(run: RunConfig, folder: Path, *, only_validate: bool) -> Ended:
     if METHOD == "forkserver":
         context.set_forkserver_preload(["polyrec.bench.warm"])  # imports once for all cells
     mine, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=_work, args=(theirs, run, folder, only_validate))
+    process = context.Process(target=_work, args=(theirs, run, folder, Lock(lock), only_validate))
     process.start()
     theirs.close()
     try:
@@ -55,7 +78,8 @@ def train_apart(run: RunConfig, folder: Path, *, only_validate: bool) -> Ended:
     return told if isinstance(told, Ended) else Ended(error=str(told))
 
 
-def _work(answer: Connection, run: RunConfig, folder: Path, only_validate: bool) -> None:
+def _work(answer: Connection, run: RunConfig, folder: Path, lock: Lock, only_validate: bool) -> None:
+    del lock  # its handle stays open until this process ends
     threading.Thread(target=_end_with_parent, daemon=True).start()
     before = _cpu()
     try:
@@ -73,6 +97,7 @@ def _end_with_parent() -> None:
     parent = multiprocessing.parent_process()
     if parent is not None:
         wait([parent.sentinel])
+        temporary.remove_all()
         os._exit(1)
 
 

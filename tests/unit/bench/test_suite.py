@@ -8,6 +8,7 @@ from polyrec.bench.grid import Grid
 from polyrec.bench.suite import NAMES, load, read
 from polyrec.data.simulate.presets import PRESETS
 from polyrec.errors import ConfigError, PolyrecError
+from polyrec.recipes.folder import RunFolder
 
 WORLD = {"name": "w", "simulate": {"rows": 100}}
 PLAIN = {"name": "mine", "recipes": ["pooled", "mmoe"], "data": [WORLD]}
@@ -116,6 +117,31 @@ def test_a_space_that_a_recipe_does_not_take_is_told_before_anything_is_trained(
     with pytest.raises(ConfigError, match=r"pooled on w: .*option 'experts' is not known"):
         Grid(suite, tmp_path / "out", tmp_path).plan()
     Grid(replace(suite, trials=1), tmp_path / "out", tmp_path).plan()
+
+
+def test_two_suites_do_not_train_in_one_folder(tmp_path, monkeypatch):
+    monkeypatch.setattr("polyrec.bench.grid.PATIENCE", 0.1)
+    out = tmp_path / "out"
+    with (
+        RunFolder(out).held(),
+        pytest.raises(ConfigError, match=r"another process is training in it\. Wait for it to end, or name another"),
+    ):
+        Grid(read(PLAIN, "suite"), out, tmp_path).run()
+    assert not list(out.iterdir())
+
+
+def test_a_cell_that_someone_trains_by_hand_is_told_as_failed_and_not_taken_away(tmp_path):
+    said = []
+    suite = read({**PLAIN, "recipes": ["pooled"], "seeds": [0]}, "suite")
+    grid = Grid(suite, tmp_path / "out", tmp_path, said.append)
+    cell = RunFolder(tmp_path / "out" / "runs" / "w" / "pooled" / "seed-0")
+    (tmp_path / "out" / "data").mkdir(parents=True)  # of a suite that was begun
+    with cell.held():
+        (cell.path / "run.toml").write_text("by hand")
+        (line,) = grid.run()
+    assert line["status"] == "failed"
+    assert "another process is training in it" in line["error"]
+    assert cell.run.read_text() == "by hand"
 
 
 def test_a_folder_of_something_else_is_left_as_it_is(tmp_path):
