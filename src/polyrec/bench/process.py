@@ -4,10 +4,14 @@ import multiprocessing
 import os
 import resource
 import shutil
+import signal
+import sys
 import threading
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from multiprocessing import reduction
+from multiprocessing import forkserver, reduction
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
@@ -62,7 +66,10 @@ def train_apart(run: RunConfig, folder: Path, lock: int | None = None, *, only_v
         context.set_forkserver_preload(["polyrec.bench.warm"])  # imports once for all cells
     mine, theirs = context.Pipe(duplex=False)
     process = context.Process(target=_work, args=(theirs, run, folder, Lock(lock), only_validate))
-    process.start()
+    with _without_ctrl_c():
+        forkserver.ensure_running() if METHOD == "forkserver" else process.start()
+    if METHOD == "forkserver":
+        process.start()  # waits for what is imported, and may be interrupted
     theirs.close()
     try:
         told = mine.recv()
@@ -78,6 +85,19 @@ def train_apart(run: RunConfig, folder: Path, lock: int | None = None, *, only_v
     return told if isinstance(told, Ended) else Ended(error=str(told))
 
 
+@contextmanager
+def _without_ctrl_c() -> Iterator[None]:
+    """What is started meanwhile heeds no SIGINT: a terminal sends it to every process, and this one ends the others."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _work(answer: Connection, run: RunConfig, folder: Path, lock: Lock, only_validate: bool) -> None:
     del lock  # its handle stays open until this process ends
     threading.Thread(target=_end_with_parent, daemon=True).start()
@@ -87,6 +107,8 @@ def _work(answer: Connection, run: RunConfig, folder: Path, lock: Lock, only_val
         for name in ("checkpoints", "bundle", "vocabulary"):
             shutil.rmtree(folder / name, ignore_errors=True)
         answer.send(Ended(round(_cpu() - before, 2)))
+    except KeyboardInterrupt:  # by SIGTERM, and its checkpoint is written
+        sys.exit(1)
     except PolyrecError as reason:
         answer.send(Ended(error=str(reason)))
     except Exception as reason:
