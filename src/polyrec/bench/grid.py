@@ -16,6 +16,7 @@ from polyrec.bench.suite import Contender, DataSet, Suite
 from polyrec.config import DataConfig
 from polyrec.data.files import expand
 from polyrec.data.simulate import simulate
+from polyrec.declare import problems_of
 from polyrec.errors import ConfigError, PolyrecError, together
 from polyrec.recipes.assemble import resolve
 from polyrec.recipes.folder import RunFolder
@@ -23,6 +24,8 @@ from polyrec.recipes.recipe import get
 from polyrec.recipes.transferring import options_of
 from polyrec.schema import Schema
 from polyrec.training.progress import Log
+
+_SHOWN = 3  # cells of those that a problem is in
 
 
 @dataclass(frozen=True)
@@ -50,28 +53,34 @@ class Grid:
         Raises:
             ConfigError: every problem at once.
         """
-        problems = []
+        problems: dict[str, list[str]] = {}  # what is wrong, and where
         for data in self.suite.data:
             try:
                 rows = self.data(data)
                 if data.simulate is None:
                     _read_all(rows)
             except PolyrecError as reason:
-                problems.append(f"data {data.name}: {reason}")
+                problems.setdefault(str(reason), []).append(f"data {data.name}")
                 continue
             for one in self.suite.all:
-                try:
-                    run = self.suite.run(data, rows, one, 0)
-                    resolve(run)
-                    if get(run.recipe).transfer_options is not None:
-                        options_of(run)
-                    if self.suite.trials > 1:
-                        check(run, self.suite.space_of(one))
-                except PolyrecError as reason:
-                    problems.append(f"{one.name} on {data.name}: {reason}")
+                for problem in self._problems(data, rows, one):
+                    problems.setdefault(problem, []).append(f"{one.name} on {data.name}")
         RunFolder(self.out).check_made_by("bench", ("results.jsonl", "cells", "data", "leaderboard.html"))
         if problems:
-            raise ConfigError(together(list(dict.fromkeys(problems)), f"suite {self.suite.name} cannot run"))
+            told = [f"{_few(where)}: {problem}" for problem, where in problems.items()]
+            raise ConfigError(together(told, f"suite {self.suite.name} cannot run"))
+
+    def _problems(self, data: DataSet, rows: DataConfig, one: Contender) -> list[str]:
+        try:
+            run = self.suite.run(data, rows, one, 0)
+            resolve(run)
+            if get(run.recipe).transfer_options is not None:
+                options_of(run)
+            if self.suite.trials > 1:
+                check(run, self.suite.space_of(one))
+        except PolyrecError as reason:
+            return problems_of(reason)
+        return []
 
     def cells(self) -> Iterator[Cell]:
         """Every cell in the order in which they run."""
@@ -204,6 +213,10 @@ def _read_all(rows: DataConfig) -> None:
     for paths in (rows.log, rows.train, rows.valid, rows.test):
         if paths:
             expand(paths)
+
+
+def _few(where: list[str]) -> str:
+    return ", ".join(where) if len(where) <= _SHOWN else f"{', '.join(where[:_SHOWN])} and {len(where) - _SHOWN} more"
 
 
 def _words(line: Line) -> str:

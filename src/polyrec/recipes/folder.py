@@ -151,6 +151,8 @@ class RunFolder:
         Raises:
             ConfigError: another process is training in it.
         """
+        if not self.path.exists():
+            return
         with self.held():
             for one in self.path.iterdir():
                 shutil.rmtree(one) if one.is_dir() and not one.is_symlink() else one.unlink()

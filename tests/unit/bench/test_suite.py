@@ -85,6 +85,56 @@ def test_a_wrong_item_is_told_once_and_not_again_as_a_list_that_is_too_short():
     ]
 
 
+def test_every_mistake_in_a_suite_is_told_at_once_and_each_once():
+    values = {
+        "name": "mine",
+        "recipes": ["pooled", "mmo", "*", "sta"],
+        "seeds": [0, 0],
+        "trials": 0,
+        "space": {"training.lr": 3, "lr": [1]},
+        "data": [{"name": "v", "simulate": {"preset": "conflcit"}}, {"name": "w"}, WORLD],
+        "contenders": [{"name": ".big", "recipe": "mmoo", "space": {"dim": [4]}, "modle": {}}],
+    }
+    with pytest.raises(ConfigError) as found:
+        read(values, "suite")
+    told = str(found.value)
+    for words in (
+        "recipe 'mmo' is not known",
+        "recipe 'sta' is not known",
+        "trials = 0",
+        "[space]: training.lr = 3 is no range",
+        "[space]: 'lr' names no option",
+        "Did you mean 'conflict'",
+        "data 'w' needs either run",
+        "'.big' is to be a folder's",
+        "recipe 'mmoo' is not known",
+        "[space] of .big: 'dim' names no option",
+        "Did you mean 'model'",
+    ):
+        assert told.count(words) == 1, words
+    assert told.startswith("suite has 11 problems:")
+
+
+def test_mistakes_of_the_suite_as_a_whole_are_told_together():
+    with pytest.raises(ConfigError, match="3 problems") as found:
+        read({**PLAIN, "seeds": [0, 0], "baseline": "single", "data": [WORLD, WORLD]}, "suite")
+    for words in ("same seed twice", "'w' is there twice", "'single' is not among"):
+        assert words in str(found.value)
+
+
+def test_a_mistake_of_every_recipe_is_told_once(tmp_path):
+    values = {**PLAIN, "recipes": ["*"], "trials": 2, "space": {"training.lrr": [0.1], "modle.dim": [4]}}
+    values["data"] = [{**WORLD, "transfer": {"target": "s1"}}]
+    with pytest.raises(ConfigError) as found:
+        Grid(read(values, "suite"), tmp_path / "out", tmp_path).plan()
+    told = str(found.value).splitlines()
+    assert len(told) == 3, told
+    more = len(recipes.names()) - 3
+    for words in ("Did you mean 'lr'", "'modle' is no table"):
+        (line,) = (one for one in told if words in one)
+        assert f"on w and {more} more: [space]" in line
+
+
 def test_unknown_suites_and_data_sets_are_refused():
     with pytest.raises(ConfigError, match=r"Did you mean 'truth'\? Or name a .toml file"):
         load("truht")
