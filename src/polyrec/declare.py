@@ -76,7 +76,7 @@ def parse(cls: type[T], values: Mapping[str, Any], where: str, error: type[Polyr
         problems += _each(reason, "")
         made = None
     except PolyrecError as reason:
-        problems += _by_part(cls, values, "") or _told(reason)
+        problems += _by_part(cls, values, "") or problems_of(reason)
         made = None
     if problems:
         raise error(together(problems, where if len(problems) == 1 else f"{where} has {len(problems)} problems"))
@@ -103,25 +103,31 @@ def _by_part(cls: Any, values: Mapping[str, Any], path: str) -> list[str]:
             if field.init and field.default is MISSING and field.default_factory is MISSING:
                 problems.append(f"{path}{name} is missing. Add it.")
             continue
-        inner = next(iter(_dataclasses_in(hints[name])), None)
-        if inner is not None and isinstance(values[name], Mapping):
-            problems += _of_part(inner, values[name], f"{path}{name}.")
-        else:
-            problems += _of_part(hints[name], values[name], f"{path}{name}")
+        value, inner = values[name], next(iter(_dataclasses_in(hints[name])), None)
+        if inner is not None and isinstance(value, Mapping):
+            problems += _of_part(inner, value, f"{path}{name}.")
+            continue
+        items = enumerate(value) if inner is not None and isinstance(value, (list, tuple)) else ()
+        each = [one for place, item in items for one in _of_part(inner, item, f"{path}{name}.{place}.")]
+        problems += each or _of_part(hints[name], value, f"{path}{name}")
     return problems
 
 
 def _of_part(hint: Any, value: Any, path: str) -> list[str]:
+    if is_dataclass(hint) and isinstance(value, Mapping):
+        declared = {field.name for field in fields(hint)}
+        value = {key: one for key, one in value.items() if key in declared}  # others are told already
     try:
         TypeAdapter(hint).validate_python(value)
     except ValidationError as reason:
         return _each(reason, path)
     except PolyrecError as reason:
-        return (_by_part(hint, value, path) if is_dataclass(hint) else []) or _told(reason)
+        return (_by_part(hint, value, path) if is_dataclass(hint) else []) or problems_of(reason)
     return []
 
 
-def _told(reason: PolyrecError) -> list[str]:
+def problems_of(reason: PolyrecError) -> list[str]:
+    """What is wrong, one by one."""
     return list(reason.problems) if isinstance(reason, RefusedError) else [str(reason)]
 
 

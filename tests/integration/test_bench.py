@@ -12,6 +12,7 @@ import pytest
 
 from polyrec import recipes
 from polyrec.config import RunConfig
+from polyrec.recipes.folder import RunFolder
 
 SUITE = """
 name = "tiny"
@@ -93,6 +94,23 @@ def test_a_suite_that_is_killed_goes_on_and_ends_as_if_it_had_not_been(log, poly
     words[1] = str(whole / words[1])
     assert polyrec(*words).code == 0
     assert json.loads((tmp_path / "again" / "report.json").read_text())["cells"] == line["metrics"]
+
+
+@pytest.mark.slow
+def test_the_cell_of_a_suite_that_is_killed_ends_too_and_holds_the_folder_until_then(log, tmp_path):
+    text = SUITE.replace("epochs = 1", "epochs = 2_000\npatience = 5_000").replace("trials = 2", "")
+    (log / "suite.toml").write_text(text, encoding="utf-8")
+    out = tmp_path / "out"
+    process = begin("bench", log / "suite.toml", "--out", out, "--only", "mine")
+    events = RunFolder(out / "runs" / "mine" / "pooled" / "seed-0").events
+    wait_for_lines(process, events, 1)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    with RunFolder(out).held(patience=30):
+        before = events.read_bytes()
+        time.sleep(1)
+        assert events.read_bytes() == before, "the cell trains on"
+    assert before
 
 
 @pytest.mark.slow

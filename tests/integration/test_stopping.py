@@ -13,20 +13,24 @@ pytestmark = pytest.mark.slow
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-def stopped(*arguments, folder, when, by, times=1):
-    """Runs a command, sends it so many signals when `when()` is true, and gives its code and stderr."""
+def stopped(*arguments, folder, when, by, times=1, all_of_it=False):
+    """Runs a command, sends it so many signals when `when()` is true, and gives its code and stderr.
+
+    `all_of_it`: to every process of it, as a terminal does.
+    """
     command = [sys.executable, "-m", "polyrec", *map(str, arguments)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(
-        command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
-    )
+        command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment,
+        start_new_session=True,
+    )  # fmt: skip
     end = time.monotonic() + 60
     while not when():
         assert process.poll() is None, process.communicate()[1]
         assert time.monotonic() < end, "the command never got so far"
         time.sleep(0.005)
     for _ in range(times):
-        process.send_signal(by)
+        os.killpg(process.pid, by) if all_of_it else process.send_signal(by)
         time.sleep(0.03)
     said = process.communicate(timeout=60)[1]
     assert "Traceback" not in said
@@ -80,6 +84,26 @@ def test_fit_that_is_stopped_goes_on_with_resume(by, log, polyrec, tmp_path):
     code, said = stopped(*command, "--resume", folder=tmp_path, when=lambda: events.read_text().count("\n") > 40, by=by)
     assert code == 130
     assert "stopped at step" in said
+
+
+@pytest.mark.parametrize(
+    "there",
+    ["cells/w/pooled/seed-0.toml", pytest.param("runs/w/pooled/seed-0/events.jsonl", marks=pytest.mark.long)],
+)
+def test_a_suite_that_a_terminal_stops_says_so_once_for_all_of_its_processes(there, tmp_path):
+    (tmp_path / "suite.toml").write_text(
+        'name = "tiny"\nrecipes = ["pooled"]\nseeds = [0]\n[training]\nepochs = 2_000\npatience = 5_000\n'
+        '[[data]]\nname = "w"\nsimulate = { rows = 2_000 }\n'
+    )
+    out = tmp_path / "out"
+    code, said = stopped(
+        "bench", "suite.toml", "--out", out,
+        folder=tmp_path, when=(out / there).exists, by=signal.SIGINT, all_of_it=True,
+    )  # fmt: skip
+    assert code == 130
+    *_, last = said.splitlines()
+    assert last == "polyrec: interrupted: w/pooled/seed-0 was under way; give the same command again to go on."
+    assert len(said.splitlines()) == 2, said  # and that the world is simulated
 
 
 def test_a_run_that_was_stopped_while_it_claimed_its_folder_can_be_resumed(log, polyrec, tmp_path):

@@ -7,6 +7,7 @@ from statistics import mean, stdev
 from typing import Any
 
 from polyrec.bench.cell import Cell
+from polyrec.bench.described import described
 from polyrec.bench.results import Line, Results
 from polyrec.bench.suite import Contender, Suite
 from polyrec.errors import DataError
@@ -64,6 +65,7 @@ class Table:
     entries: tuple[Entry, ...]
     targets: tuple[Target, ...]
     looks: int  # at differences, for which p-values are corrected
+    about: str = ""  # the data
 
     @property
     def finished(self) -> tuple[Entry, ...]:
@@ -114,7 +116,7 @@ def _table(suite: Suite, data: str, results: Results, out: Path) -> Table:
     lines = [line for one in entries for line in one.lines]
     targets = tuple(dict.fromkeys(Target(one["task"], one["space"]) for line in lines for one in line["metrics"]))
     order = sorted(entries[1:], key=lambda one: -_overall(one, targets))
-    return Table(data, (entries[0], *order), targets, looks)
+    return Table(data, (entries[0], *order), targets, looks, described(lines[0], out) if lines else "")
 
 
 def _entry(suite: Suite, data: str, one: Contender, results: Results) -> Entry:

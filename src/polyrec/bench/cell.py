@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -54,10 +53,14 @@ class Cell:
         return RunFolder(out / "runs" / self.key)
 
     def write(self, out: Path, run: RunConfig) -> None:
-        """Its run file, for who wants to train it by hand; what another training left in its place is taken away."""
+        """Its run file, for who wants to train it by hand; what another training left in its place is taken away.
+
+        Raises:
+            ConfigError: someone trains it by hand just now.
+        """
         mark, now = out / "cells" / f"{self.key}.mark", fingerprint(run)
         if not mark.exists() or mark.read_text(encoding="utf-8") != now:
-            shutil.rmtree(self.folder(out).path, ignore_errors=True)
+            self.folder(out).empty()
             write_text(mark, now)
         write_text(out / "cells" / f"{self.key}.toml", to_toml(run.to_dict()))
 

@@ -3,12 +3,12 @@
 import json
 import shutil
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from polyrec.atomic import write_text
 from polyrec.bench.cell import TRIAL_SEED, Cell, same
-from polyrec.bench.process import train_apart
+from polyrec.bench.process import PATIENCE, Ended, train_apart
 from polyrec.bench.results import Line, Results
 from polyrec.bench.search import Tried, best, propose
 from polyrec.bench.space import Settings, applied, check
@@ -16,6 +16,7 @@ from polyrec.bench.suite import Contender, DataSet, Suite
 from polyrec.config import DataConfig
 from polyrec.data.files import expand
 from polyrec.data.simulate import simulate
+from polyrec.declare import problems_of
 from polyrec.errors import ConfigError, PolyrecError, together
 from polyrec.recipes.assemble import resolve
 from polyrec.recipes.folder import RunFolder
@@ -23,6 +24,8 @@ from polyrec.recipes.recipe import get
 from polyrec.recipes.transferring import options_of
 from polyrec.schema import Schema
 from polyrec.training.progress import Log
+
+_SHOWN = 3  # cells of those that a problem is in
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,7 @@ class Grid:
     out: Path
     rows: Path
     log: Log | None = None
+    lock: int | None = None  # of `out`, while it runs
 
     @property
     def results(self) -> Results:
@@ -49,28 +53,34 @@ class Grid:
         Raises:
             ConfigError: every problem at once.
         """
-        problems = []
+        problems: dict[str, list[str]] = {}  # what is wrong, and where
         for data in self.suite.data:
             try:
                 rows = self.data(data)
                 if data.simulate is None:
                     _read_all(rows)
             except PolyrecError as reason:
-                problems.append(f"data {data.name}: {reason}")
+                problems.setdefault(str(reason), []).append(f"data {data.name}")
                 continue
             for one in self.suite.all:
-                try:
-                    run = self.suite.run(data, rows, one, 0)
-                    resolve(run)
-                    if get(run.recipe).transfer_options is not None:
-                        options_of(run)
-                    if self.suite.trials > 1:
-                        check(run, self.suite.space_of(one))
-                except PolyrecError as reason:
-                    problems.append(f"{one.name} on {data.name}: {reason}")
+                for problem in self._problems(data, rows, one):
+                    problems.setdefault(problem, []).append(f"{one.name} on {data.name}")
         RunFolder(self.out).check_made_by("bench", ("results.jsonl", "cells", "data", "leaderboard.html"))
         if problems:
-            raise ConfigError(together(list(dict.fromkeys(problems)), f"suite {self.suite.name} cannot run"))
+            told = [f"{_few(where)}: {problem}" for problem, where in problems.items()]
+            raise ConfigError(together(told, f"suite {self.suite.name} cannot run"))
+
+    def _problems(self, data: DataSet, rows: DataConfig, one: Contender) -> list[str]:
+        try:
+            run = self.suite.run(data, rows, one, 0)
+            resolve(run)
+            if get(run.recipe).transfer_options is not None:
+                options_of(run)
+            if self.suite.trials > 1:
+                check(run, self.suite.space_of(one))
+        except PolyrecError as reason:
+            return problems_of(reason)
+        return []
 
     def cells(self) -> Iterator[Cell]:
         """Every cell in the order in which they run."""
@@ -136,8 +146,8 @@ class Grid:
         A cell that fails is told of and left; the next call tries it again.
         """
         self.check()
-        with RunFolder(self.out).held():
-            return self._run()
+        with RunFolder(self.out).held(PATIENCE) as lock:
+            return replace(self, lock=lock)._run()
 
     def _run(self) -> Results:
         results = self.results
@@ -185,9 +195,11 @@ class Grid:
         line = results.get(cell.key)
         if line is not None and same(line, run):
             return line
-        cell.write(self.out, run)
         try:
-            ended = train_apart(run, cell.folder(self.out).path, only_validate=cell.kind == "trial")
+            cell.write(self.out, run)
+            ended = train_apart(run, cell.folder(self.out).path, self.lock, only_validate=cell.kind == "trial")
+        except ConfigError as reason:
+            ended = Ended(error=str(reason))
         except KeyboardInterrupt:
             raise KeyboardInterrupt(f"{cell.key} was under way; give the same command again to go on") from None
         line = cell.line(self.out, run, settings, ended)
@@ -201,6 +213,10 @@ def _read_all(rows: DataConfig) -> None:
     for paths in (rows.log, rows.train, rows.valid, rows.test):
         if paths:
             expand(paths)
+
+
+def _few(where: list[str]) -> str:
+    return ", ".join(where) if len(where) <= _SHOWN else f"{', '.join(where[:_SHOWN])} and {len(where) - _SHOWN} more"
 
 
 def _words(line: Line) -> str:

@@ -7,6 +7,7 @@ from statistics import median
 
 from polyrec.bench.board import BAR, PLACES, Board, Entry, Table, spread
 from polyrec.bench.cell import Cell
+from polyrec.bench.described import target_name
 from polyrec.bench.space import Settings
 from polyrec.evaluation.difference import Difference
 from polyrec.evaluation.figures.markup import Markup, join, tag
@@ -14,7 +15,6 @@ from polyrec.evaluation.groups import MACRO, POOLED
 from polyrec.evaluation.pages.shell import Section, document
 from polyrec.evaluation.pages.shell import table as table_of
 from polyrec.evaluation.text import signed
-from polyrec.schema import Target
 
 _WHERE = {MACRO: "mean of scenarios", POOLED: "all rows"}
 
@@ -107,7 +107,7 @@ def _table(board: Board, table: Table) -> Part | None:
     if not shown:
         return None
     columns = [(target, place) for target in table.targets for place in PLACES]
-    head = ("AUC", *(f"{_name(target)}, {_WHERE[place]}" for target, place in columns))
+    head = ("AUC", *(f"{target_name(target)}, {_WHERE[place]}" for target, place in columns))
     values = tuple((_who(one, board), *(spread(one.values(*each)) for each in columns)) for one in shown)
     changes = tuple(
         (_who(one, board), *(_change(one.difference(*each), one) for each in columns))
@@ -139,7 +139,8 @@ def _table(board: Board, table: Table) -> Part | None:
         "settings found",
         "command of one seed, in the suite's folder",
     )
-    return Part(table.data, _reading(board, table), (*tables, ("What it costs, and how to repeat it:", names, costs)))
+    said = (*([table.about] if table.about else []), *_reading(board, table))
+    return Part(table.data, said, (*tables, ("What it costs, and how to repeat it:", names, costs)))
 
 
 def _reading(board: Board, table: Table) -> tuple[str, ...]:
@@ -226,7 +227,3 @@ def _change(one: Difference | None, entry: Entry) -> str:
 
 def _settings(found: Settings) -> str:
     return ", ".join(f"`{key}` {value}" for key, value in found.items()) or "its own"
-
-
-def _name(target: Target) -> str:
-    return target.task if target.space == "all" else f"{target.task} given {target.space}"

@@ -4,18 +4,25 @@ import multiprocessing
 import os
 import resource
 import shutil
+import signal
+import sys
 import threading
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing import forkserver, reduction
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
+from polyrec import temporary
 from polyrec.config import RunConfig
 from polyrec.errors import PolyrecError
 from polyrec.recipes.fit import fit
 
 METHOD = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+PATIENCE = 5.0  # seconds in which the process of a cell ends whose suite was killed
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +33,30 @@ class Ended:
     error: str = ""
 
 
-def train_apart(run: RunConfig, folder: Path, *, only_validate: bool) -> Ended:
+@dataclass(frozen=True, slots=True)
+class Lock:
+    """The handle of a folder's lock, if there is one; a process that is started with it holds the folder too."""
+
+    handle: int | None
+
+    def __reduce__(self) -> Any:
+        return _received, (None if self.handle is None else reduction.DupFd(self.handle),)
+
+
+def _received(given: Any) -> Lock:
+    return Lock(None if given is None else given.detach())
+
+
+def train_apart(run: RunConfig, folder: Path, lock: int | None = None, *, only_validate: bool) -> Ended:
     """`fit` in a process of its own; one that was stopped before goes on from its checkpoint.
 
     The process ends when this one does, even when this one is killed.
+
+    Args:
+        run: what to train.
+        folder: where.
+        lock: what keeps others from training there, `RunFolder.held`: it is not given up before the process has ended.
+        only_validate: see `fit`.
 
     Raises:
         KeyboardInterrupt: this process was asked to stop; the other has been then.
@@ -38,8 +65,11 @@ def train_apart(run: RunConfig, folder: Path, *, only_validate: bool) -> Ended:
     if METHOD == "forkserver":
         context.set_forkserver_preload(["polyrec.bench.warm"])  # imports once for all cells
     mine, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=_work, args=(theirs, run, folder, only_validate))
-    process.start()
+    process = context.Process(target=_work, args=(theirs, run, folder, Lock(lock), only_validate))
+    with _without_ctrl_c():
+        forkserver.ensure_running() if METHOD == "forkserver" else process.start()
+    if METHOD == "forkserver":
+        process.start()  # waits for what is imported, and may be interrupted
     theirs.close()
     try:
         told = mine.recv()
@@ -55,7 +85,21 @@ def train_apart(run: RunConfig, folder: Path, *, only_validate: bool) -> Ended:
     return told if isinstance(told, Ended) else Ended(error=str(told))
 
 
-def _work(answer: Connection, run: RunConfig, folder: Path, only_validate: bool) -> None:
+@contextmanager
+def _without_ctrl_c() -> Iterator[None]:
+    """What is started meanwhile heeds no SIGINT: a terminal sends it to every process, and this one ends the others."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _work(answer: Connection, run: RunConfig, folder: Path, lock: Lock, only_validate: bool) -> None:
+    del lock  # its handle stays open until this process ends
     threading.Thread(target=_end_with_parent, daemon=True).start()
     before = _cpu()
     try:
@@ -63,6 +107,8 @@ def _work(answer: Connection, run: RunConfig, folder: Path, only_validate: bool)
         for name in ("checkpoints", "bundle", "vocabulary"):
             shutil.rmtree(folder / name, ignore_errors=True)
         answer.send(Ended(round(_cpu() - before, 2)))
+    except KeyboardInterrupt:  # by SIGTERM, and its checkpoint is written
+        sys.exit(1)
     except PolyrecError as reason:
         answer.send(Ended(error=str(reason)))
     except Exception as reason:
@@ -73,6 +119,7 @@ def _end_with_parent() -> None:
     parent = multiprocessing.parent_process()
     if parent is not None:
         wait([parent.sentinel])
+        temporary.remove_all()
         os._exit(1)
 
 

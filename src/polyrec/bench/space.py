@@ -7,8 +7,8 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from polyrec.config import RunConfig, set_option
-from polyrec.declare import STRICT, parse
-from polyrec.errors import ConfigError, together
+from polyrec.declare import STRICT, RefusedError, parse, problems_of
+from polyrec.errors import ConfigError
 from polyrec.recipes.assemble import resolve
 
 Settings: TypeAlias = dict[str, Any]
@@ -68,27 +68,36 @@ def read_space(values: Mapping[str, Any], where: str) -> Space:
     """A space from plain values: a table is a `Range`, a list a `Choice`.
 
     Raises:
-        ConfigError: neither of them, an empty list, or a range without room.
+        ConfigError: neither of them, an empty list, or a range without room; all of them at once.
 
     Example:
         >>> read_space({"training.lr": {"low": 1e-4, "high": 1e-2, "log": True}, "model.dim": [8, 16]}, "[space]")
         {'training.lr': Range(low=0.0001, high=0.01, log=True, whole=False), 'model.dim': Choice(values=(8, 16))}
     """
     found: Space = {}
+    problems = []
     for key, value in values.items():
-        if "." not in key:
-            raise ConfigError(f'{where}: {key!r} names no option. Write table and option, such as "training.lr".')
-        if key in ("training.seed", "training.device", "training.threads") or key.startswith("data."):
-            raise ConfigError(f"{where}: {key!r} is not to be tuned. Remove it.")
-        if isinstance(value, Mapping):
-            found[key] = parse(Range, value, f"{where} {key}")
-        elif isinstance(value, (list, tuple)) and value:
-            found[key] = Choice(tuple(value))
-        else:
-            raise ConfigError(
-                f"{where}: {key} = {value!r} is no range. Write {{ low = 1e-4, high = 1e-2, log = true }} or [8, 16]."
-            )
+        try:
+            found[key] = _read(key, value, where)
+        except ConfigError as reason:
+            problems += problems_of(reason)
+    if problems:
+        raise RefusedError(problems)
     return found
+
+
+def _read(key: str, value: Any, where: str) -> Range | Choice:
+    if "." not in key:
+        raise ConfigError(f'{where}: {key!r} names no option. Write table and option, such as "training.lr".')
+    if key in ("training.seed", "training.device", "training.threads") or key.startswith("data."):
+        raise ConfigError(f"{where}: {key!r} is not to be tuned. Remove it.")
+    if isinstance(value, Mapping):
+        return parse(Range, value, f"{where} {key}")
+    if isinstance(value, (list, tuple)) and value:
+        return Choice(tuple(value))
+    raise ConfigError(
+        f"{where}: {key} = {value!r} is no range. Write {{ low = 1e-4, high = 1e-2, log = true }} or [8, 16]."
+    )
 
 
 def check(run: RunConfig, space: Space) -> None:
@@ -110,9 +119,7 @@ def check(run: RunConfig, space: Space) -> None:
                 problems.append(f"[space] {key} = {value!r}: {reason}")
                 break
     if problems:
-        raise ConfigError(
-            together(problems, f"the space has {len(problems)} problems") if problems[1:] else problems[0]
-        )
+        raise RefusedError(problems)
 
 
 def applied(run: RunConfig, settings: Mapping[str, Any]) -> RunConfig:

@@ -1,22 +1,46 @@
 """suite.toml: which recipes on which data with which seeds, and how all of them are tuned."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Len
+from pydantic import AfterValidator
 
 from polyrec import recipes as registry
 from polyrec.bench.space import DEFAULT, Space, read_space
 from polyrec.config import DataConfig, RunConfig, Split
 from polyrec.data.simulate.presets import named
-from polyrec.declare import STRICT, parse, read_toml
+from polyrec.declare import STRICT, RefusedError, parse, problems_of, read_toml
 from polyrec.errors import ConfigError, unknown
 
 NAMES = ("quick", "real", "truth", "papers")
 EVERY = "*"
+
+
+def _known(recipes: tuple[str, ...]) -> tuple[str, ...]:
+    _refuse(partial(registry.get, one) for one in recipes if one != EVERY)
+    return recipes
+
+
+def _space(values: dict[str, Any]) -> dict[str, Any]:
+    read_space(values, "[space]")
+    return values
+
+
+def _refuse(checks: Iterable[Callable[[], object]]) -> None:
+    """All that the checks find."""
+    problems = []
+    for check in checks:
+        try:
+            check()
+        except ConfigError as reason:
+            problems += problems_of(reason)
+    if problems:
+        raise RefusedError(problems)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +100,13 @@ class Contender:
     space: dict[str, Any] = field(default_factory=dict)  # beside the suite's
 
     def __post_init__(self) -> None:
-        _check_name(self.name, "contenders")
+        _refuse(
+            [
+                lambda: _check_name(self.name, "contenders"),
+                lambda: registry.get(self.recipe),
+                lambda: read_space(self.space, f"[space] of {self.name}"),
+            ]
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +116,7 @@ class Suite:
     __pydantic_config__ = STRICT
     name: str
     data: Annotated[tuple[DataSet, ...], Len(1)]
-    recipes: tuple[str, ...] = ()
+    recipes: Annotated[tuple[str, ...], AfterValidator(_known)] = ()
     contenders: tuple[Contender, ...] = ()
     baseline: str = "pooled"
     seeds: Annotated[tuple[Annotated[int, Ge(0)], ...], Len(1)] = (0, 1, 2, 3, 4)
@@ -94,23 +124,22 @@ class Suite:
     sampler: Literal["random", "tpe"] = "random"
     model: dict[str, Any] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
-    space: dict[str, Any] = field(default_factory=lambda: dict(DEFAULT))
+    space: Annotated[dict[str, Any], AfterValidator(_space)] = field(default_factory=lambda: dict(DEFAULT))
     about: str = ""
 
     def __post_init__(self) -> None:
-        for what, names in (("data", [one.name for one in self.data]), ("contenders", [one.name for one in self.all])):
+        known, problems = [one.name for one in self.all], []
+        for what, names in (("data", [one.name for one in self.data]), ("contenders", known)):
             twice = sorted({name for name in names if names.count(name) > 1})
-            if twice:
-                raise ConfigError(f"{what}: {twice[0]!r} is there twice. Names must differ.")
+            problems += [f"{what}: {name!r} is there twice. Names must differ." for name in twice]
         if len(set(self.seeds)) < len(self.seeds):
-            raise ConfigError(f"seeds = {list(self.seeds)}: the same seed twice is one run. Give different ones.")
-        known = [one.name for one in self.all]
+            problems.append(f"seeds = {list(self.seeds)}: the same seed twice is one run. Give different ones.")
         if not known:
-            raise ConfigError(
-                'recipes and contenders are empty: nothing to run. Add recipes = ["pooled", "mmoe"], say.'
-            )
-        if self.baseline not in known:
-            raise ConfigError(unknown("baseline", self.baseline, known, "among the recipes"))
+            problems.append('recipes and contenders are empty: nothing to run. Add recipes = ["pooled", "mmoe"], say.')
+        elif self.baseline not in known:
+            problems.append(unknown("baseline", self.baseline, known, "among the recipes"))
+        if problems:
+            raise RefusedError(problems)
 
     @property
     def all(self) -> tuple[Contender, ...]:
@@ -170,11 +199,7 @@ def load(suite: str) -> tuple[Suite, Path]:
 
 def read(values: Mapping[str, Any], where: str) -> Suite:
     """A suite from plain values, every recipe and range in it checked."""
-    suite = parse(Suite, values, where)
-    for one in suite.all:
-        registry.get(one.recipe)
-        suite.space_of(one)
-    return suite
+    return parse(Suite, values, where)
 
 
 def _check_name(name: str, what: str) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from polyrec.atomic import write_text
 from polyrec.bench.cell import fingerprint
-from polyrec.bench.process import train_apart
+from polyrec.bench.process import PATIENCE, train_apart
 from polyrec.bench.results import Line, Results
 from polyrec.bench.search import Tried, best, propose
 from polyrec.bench.space import Settings, Space, applied, check
@@ -54,12 +54,12 @@ def tune(
         propose(space, [Tried({}, None)], sampler, seed)  # whether the sampler is there
     folder = RunFolder(out)
     folder.check_made_by("tune", ("trials.jsonl", "trials"))
-    with folder.held():
-        return _search(run, space, out, trials, sampler, seed, log)
+    with folder.held(PATIENCE) as lock:
+        return _search(run, space, out, trials, sampler, seed, log, lock)
 
 
 def _search(
-    run: RunConfig, space: Space, out: Path, trials: int, sampler: str, seed: int, log: Log | None
+    run: RunConfig, space: Space, out: Path, trials: int, sampler: str, seed: int, log: Log | None, lock: int | None
 ) -> tuple[Path, tuple[Tried, ...]]:
     results = Results(out / "trials.jsonl")
     about = {
@@ -75,7 +75,7 @@ def _search(
             raise ConfigError(f"--out {out} holds a search of another run, space or sampler. Name another folder.")
         if line is None or line["error"]:
             settings = propose(space, tried, sampler, seed)
-            line = _trial(run, settings, out, number, about)
+            line = _trial(run, settings, out, number, about, lock)
             results.add(line)
         tried.append(Tried(line["settings"], line["score"]))
         if log is not None:
@@ -89,10 +89,10 @@ def _search(
     return write_text(out / "run.toml", to_toml(applied(run, found.settings).to_dict())), tuple(tried)
 
 
-def _trial(run: RunConfig, settings: Settings, out: Path, number: int, about: Line) -> Line:
+def _trial(run: RunConfig, settings: Settings, out: Path, number: int, about: Line, lock: int | None) -> Line:
     folder = RunFolder(out / "trials" / f"trial-{number}")
     try:
-        ended = train_apart(applied(run, settings), folder.path, only_validate=True)
+        ended = train_apart(applied(run, settings), folder.path, lock, only_validate=True)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"trial {number} was under way; give the same command again to go on") from None
     score = None if ended.error else folder.validated()["score"]

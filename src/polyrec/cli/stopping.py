@@ -11,9 +11,14 @@ from typing import Any
 
 import typer
 
-CODE = 130  # what shells give for a command that Ctrl-C ended
+from polyrec.__main__ import CODE
+
 TIDY = 5.0  # seconds in which a second signal is not heeded: it would break off what takes half-written files away
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Stopped(KeyboardInterrupt):
+    """By a signal. Python itself ends by SIGINT when a plain one has passed through `exec`, whoever caught it then."""
 
 
 def stoppable(run: Callable[..., None]) -> Callable[..., None]:
@@ -26,10 +31,14 @@ def stoppable(run: Callable[..., None]) -> Callable[..., None]:
         before = {one: signal.signal(one, stop) for one in _SIGNALS}
         try:
             run(*arguments, **options)
-        except KeyboardInterrupt as reason:
+        except (Exception, KeyboardInterrupt) as reason:
+            interrupt = isinstance(reason, KeyboardInterrupt)
+            if isinstance(reason, typer.Exit) or not (interrupt or stop.lately):
+                raise
             before = dict.fromkeys(_SIGNALS, signal.SIG_IGN)  # the process is about to end, with this code
             usual = "run again with --resume to go on" if resumable else "nothing was written"
-            sys.stderr.write(f"polyrec: interrupted: {str(reason).rstrip('.') or usual}.\n")
+            said = str(reason).rstrip(".") if interrupt else ""  # a library turned it into an error of its own
+            sys.stderr.write(f"polyrec: interrupted: {said or usual}.\n")
             raise typer.Exit(CODE) from None
         finally:
             for one, handler in before.items():
@@ -44,9 +53,13 @@ class _Stop:
     def __init__(self) -> None:
         self.until = 0.0
 
+    @property
+    def lately(self) -> bool:
+        """Whether a signal came within the last moments: an error that follows is its doing."""
+        return time.monotonic() < self.until
+
     def __call__(self, number: int, frame: FrameType | None) -> None:
         del number, frame
-        now = time.monotonic()
-        if now >= self.until:
-            self.until = now + TIDY
-            raise KeyboardInterrupt
+        if not self.lately:
+            self.until = time.monotonic() + TIDY
+            raise Stopped

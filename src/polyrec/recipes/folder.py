@@ -2,6 +2,8 @@
 
 import json
 import os
+import shutil
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,6 +14,13 @@ from polyrec.atomic import write_text
 from polyrec.config import RunConfig
 from polyrec.declare import read_toml, to_toml
 from polyrec.errors import ConfigError, NotReadyError
+
+try:
+    import fcntl
+except ImportError:  # not on this system: nothing is promised there
+    fcntl = None  # type: ignore[assignment]
+
+_LOOK = 0.05  # seconds between looks at a lock
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,32 +116,46 @@ class RunFolder:
             )
 
     @contextmanager
-    def held(self) -> Iterator[None]:
+    def held(self, patience: float = 0.0) -> Iterator[int | None]:
         """Keep every other process from training in the folder meanwhile.
+
+        Args:
+            patience: seconds to wait for another one that is about to end.
+
+        Returns:
+            The lock's handle. A process that inherits it holds the folder too, for as long as it lives.
 
         Raises:
             ConfigError: another one does.
         """
-        try:
-            import fcntl
-        except ImportError:  # not on this system: nothing is promised there
-            yield
+        if fcntl is None:
+            yield None
             return
         self.path.mkdir(parents=True, exist_ok=True)
-        handle = os.open(self.path, os.O_RDONLY)
+        handle, until = os.open(self.path, os.O_RDONLY), time.monotonic() + patience
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as reason:
-            os.close(handle)
-            raise ConfigError(
-                f"--out {self.path}: another process is training in it. Wait for it to end, or name another folder."
-            ) from reason
-        except OSError:  # a file system without locks
-            pass
-        try:
-            yield
+            while not _locked(handle):
+                if time.monotonic() >= until:
+                    raise ConfigError(
+                        f"--out {self.path}: another process is training in it. "
+                        "Wait for it to end, or name another folder."
+                    )
+                time.sleep(_LOOK)
+            yield handle
         finally:
             os.close(handle)
+
+    def empty(self) -> None:
+        """Take away all that it holds. The folder itself stays, and with it the lock of who trains in it next.
+
+        Raises:
+            ConfigError: another process is training in it.
+        """
+        if not self.path.exists():
+            return
+        with self.held():
+            for one in self.path.iterdir():
+                shutil.rmtree(one) if one.is_dir() and not one.is_symlink() else one.unlink()
 
     def claim(self, run: RunConfig, about: Mapping[str, Any]) -> None:
         """Make the folder this run's, or see that its schema and rows are still those it was started with.
@@ -174,6 +197,17 @@ class RunFolder:
                     f"{self.path} has no {path.name}: no finished run. Run `polyrec fit` into it first."
                 )
         return self
+
+
+def _locked(handle: int) -> bool:
+    """Whether no other process has the lock; on a file system without locks nobody has."""
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        pass
+    return True
 
 
 def _differing(old: object, new: object, path: str = "") -> list[str]:

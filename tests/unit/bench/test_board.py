@@ -1,3 +1,4 @@
+import json
 import re
 from dataclasses import replace
 
@@ -160,6 +161,32 @@ def test_both_pages_hold_every_number_and_the_reading(made):
     assert len(re.findall(r"<b>", html)) == 3, "the word in the protocol, and star's two losses"
     assert "None of 2 finished recipes is above `pooled`" in markdown
     assert "Below `pooled` by more than chance: `star`" in markdown
+
+
+def test_the_page_says_what_the_data_are_like_as_far_as_it_is_known(made):
+    out, runs = made
+    rows = runs["pooled"][0]
+    sizes = np.bincount(rows.scenario)
+    known = (
+        f"2 scenarios with {min(sizes):,} to {max(sizes):,} test rows; "
+        f"positive test rows: click {100 * rows.labels[CLICK].mean():.3g} %."
+    )
+    assert f"- Data: {known}\n" in page.markdown(board(SUITE, out))  # a run that has left no data.json
+    about = {"schema": "x", "rows of train": 12_000, "rows of test": 1_500}
+    (out / "runs" / "a" / "pooled" / "seed-0" / "data.json").write_text(json.dumps(about), encoding="utf-8")
+    whole = f"Data: 12,000 rows of training, 1,500 rows of test; {known}"
+    assert f"- {whole}\n" in page.markdown(board(SUITE, out))
+    assert whole in page.html(board(SUITE, out))
+
+
+def test_lines_without_counts_give_a_page_without_them(made):
+    out, _ = made
+    results = Results(out / "results.jsonl")
+    for line in list(results):
+        for one in line["metrics"]:
+            del one["n"], one["positives"]
+        results.add(line)
+    assert "Data:" not in page.markdown(board(SUITE, out))
 
 
 def test_nothing_finished_gives_a_page_that_says_so(tmp_path):

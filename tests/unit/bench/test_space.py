@@ -56,6 +56,14 @@ def test_what_is_no_range_is_refused_with_a_remedy(values, words):
         read_space(values, "[space]")
 
 
+def test_everything_that_is_no_range_is_told_at_once():
+    values = {"lr": [1], "training.seed": [1, 2], "training.lr": {"low": 2.0, "high": 1.0}, "model.dim": [8]}
+    with pytest.raises(ConfigError, match="3 problems") as found:
+        read_space(values, "[space]")
+    for words in ("'lr' names no option", "'training.seed' is not to be tuned", "is not below high"):
+        assert str(found.value).count(words) == 1
+
+
 def test_options_and_values_that_the_run_does_not_take_are_all_told():
     check(RUN, read_space({**DEFAULT, "model.experts": {"low": 2, "high": 8, "whole": True}}, "[space]"))
     space = {"training.lrr": [0.1], "training.lr": [0.1, "abc"], "model.dimm": [4, 8], "trainin.lr": [0.1]}

@@ -8,6 +8,7 @@ from polyrec.bench.grid import Grid
 from polyrec.bench.suite import NAMES, load, read
 from polyrec.data.simulate.presets import PRESETS
 from polyrec.errors import ConfigError, PolyrecError
+from polyrec.recipes.folder import RunFolder
 
 WORLD = {"name": "w", "simulate": {"rows": 100}}
 PLAIN = {"name": "mine", "recipes": ["pooled", "mmoe"], "data": [WORLD]}
@@ -84,6 +85,56 @@ def test_a_wrong_item_is_told_once_and_not_again_as_a_list_that_is_too_short():
     ]
 
 
+def test_every_mistake_in_a_suite_is_told_at_once_and_each_once():
+    values = {
+        "name": "mine",
+        "recipes": ["pooled", "mmo", "*", "sta"],
+        "seeds": [0, 0],
+        "trials": 0,
+        "space": {"training.lr": 3, "lr": [1]},
+        "data": [{"name": "v", "simulate": {"preset": "conflcit"}}, {"name": "w"}, WORLD],
+        "contenders": [{"name": ".big", "recipe": "mmoo", "space": {"dim": [4]}, "modle": {}}],
+    }
+    with pytest.raises(ConfigError) as found:
+        read(values, "suite")
+    told = str(found.value)
+    for words in (
+        "recipe 'mmo' is not known",
+        "recipe 'sta' is not known",
+        "trials = 0",
+        "[space]: training.lr = 3 is no range",
+        "[space]: 'lr' names no option",
+        "Did you mean 'conflict'",
+        "data 'w' needs either run",
+        "'.big' is to be a folder's",
+        "recipe 'mmoo' is not known",
+        "[space] of .big: 'dim' names no option",
+        "Did you mean 'model'",
+    ):
+        assert told.count(words) == 1, words
+    assert told.startswith("suite has 11 problems:")
+
+
+def test_mistakes_of_the_suite_as_a_whole_are_told_together():
+    with pytest.raises(ConfigError, match="3 problems") as found:
+        read({**PLAIN, "seeds": [0, 0], "baseline": "single", "data": [WORLD, WORLD]}, "suite")
+    for words in ("same seed twice", "'w' is there twice", "'single' is not among"):
+        assert words in str(found.value)
+
+
+def test_a_mistake_of_every_recipe_is_told_once(tmp_path):
+    values = {**PLAIN, "recipes": ["*"], "trials": 2, "space": {"training.lrr": [0.1], "modle.dim": [4]}}
+    values["data"] = [{**WORLD, "transfer": {"target": "s1"}}]
+    with pytest.raises(ConfigError) as found:
+        Grid(read(values, "suite"), tmp_path / "out", tmp_path).plan()
+    told = str(found.value).splitlines()
+    assert len(told) == 3, told
+    more = len(recipes.names()) - 3
+    for words in ("Did you mean 'lr'", "'modle' is no table"):
+        (line,) = (one for one in told if words in one)
+        assert f"on w and {more} more: [space]" in line
+
+
 def test_unknown_suites_and_data_sets_are_refused():
     with pytest.raises(ConfigError, match=r"Did you mean 'truth'\? Or name a .toml file"):
         load("truht")
@@ -116,6 +167,31 @@ def test_a_space_that_a_recipe_does_not_take_is_told_before_anything_is_trained(
     with pytest.raises(ConfigError, match=r"pooled on w: .*option 'experts' is not known"):
         Grid(suite, tmp_path / "out", tmp_path).plan()
     Grid(replace(suite, trials=1), tmp_path / "out", tmp_path).plan()
+
+
+def test_two_suites_do_not_train_in_one_folder(tmp_path, monkeypatch):
+    monkeypatch.setattr("polyrec.bench.grid.PATIENCE", 0.1)
+    out = tmp_path / "out"
+    with (
+        RunFolder(out).held(),
+        pytest.raises(ConfigError, match=r"another process is training in it\. Wait for it to end, or name another"),
+    ):
+        Grid(read(PLAIN, "suite"), out, tmp_path).run()
+    assert not list(out.iterdir())
+
+
+def test_a_cell_that_someone_trains_by_hand_is_told_as_failed_and_not_taken_away(tmp_path):
+    said = []
+    suite = read({**PLAIN, "recipes": ["pooled"], "seeds": [0]}, "suite")
+    grid = Grid(suite, tmp_path / "out", tmp_path, said.append)
+    cell = RunFolder(tmp_path / "out" / "runs" / "w" / "pooled" / "seed-0")
+    (tmp_path / "out" / "data").mkdir(parents=True)  # of a suite that was begun
+    with cell.held():
+        (cell.path / "run.toml").write_text("by hand")
+        (line,) = grid.run()
+    assert line["status"] == "failed"
+    assert "another process is training in it" in line["error"]
+    assert cell.run.read_text() == "by hand"
 
 
 def test_a_folder_of_something_else_is_left_as_it_is(tmp_path):

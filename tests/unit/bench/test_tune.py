@@ -20,7 +20,8 @@ def test_the_folder_of_a_run_is_not_written_over(log, tmp_path):
     assert left.read_text() == "of a fit"
 
 
-def test_two_searches_do_not_share_a_folder(log, tmp_path):
+def test_two_searches_do_not_share_a_folder(log, tmp_path, monkeypatch):
+    monkeypatch.setattr("polyrec.bench.tune.PATIENCE", 0.1)
     out = tmp_path / "out"
     with RunFolder(out).held(), pytest.raises(ConfigError, match="another process is training in it"):
         tune(RunConfig.load(log / "run.toml"), SPACE, out, trials=1)
