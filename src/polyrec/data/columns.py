@@ -4,23 +4,25 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from polyrec.data.keys import Keys, cast, is_text, read_keys
+from polyrec.data.keys import KeyKind, Keys, cast, is_text, read_keys
 from polyrec.data.numbers import read_floats, usable
 from polyrec.errors import DataError
 
 
-def read_lists(column: pa.Array, where: str) -> tuple[pa.Array, np.ndarray]:
+def read_lists(column: pa.Array, where: str, kind_of_ids: KeyKind | None = None) -> tuple[pa.Array, np.ndarray]:
     """A chunk of lists as all their values, [V], and the length of each row's list, [B]; null is empty.
 
-    Text is taken as values with `|` or blanks between them, as CSV files hold them.
+    Text is taken as values with `|` or blanks between them, as CSV files hold them: as integers where the ids are.
 
     Raises:
-        DataError: neither lists nor text.
+        DataError: neither lists nor text, or text that is no integer among ids that are.
 
     Example:
         >>> values, lengths = read_lists(pa.array(["a|b", None, "", "c d"]), "feature 'seen'")
         >>> values.to_pylist(), lengths.tolist()
         (['a', 'b', 'c', 'd'], [2, 0, 0, 2])
+        >>> read_lists(pa.array(["7|-2"]), "feature 'seen'", "integer")[0].to_pylist()
+        [7, -2]
     """
     kind = column.type
     if pa.types.is_null(kind):
@@ -29,11 +31,22 @@ def read_lists(column: pa.Array, where: str) -> tuple[pa.Array, np.ndarray]:
         column, kind = column.dictionary_decode(), kind.value_type
     if is_text(kind):
         column = pc.split_pattern_regex(cast(column, pa.string(), where), r"[|\s]+")
-        return _without_blanks(column)
+        values, lengths = _without_blanks(column)
+        return (_integers(values, where) if kind_of_ids == "integer" else values), lengths
     if not (pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)):
         raise DataError(f"{where} has type {kind}, expected lists. Store a list a row, or text like a|b|c.")
     lengths = pc.fill_null(pc.list_value_length(column), 0).to_numpy(zero_copy_only=False).astype(np.int64)
     return column.flatten(), lengths
+
+
+def _integers(values: pa.Array, where: str) -> pa.Array:
+    try:
+        return values.cast(pa.int64())
+    except pa.ArrowInvalid as reason:
+        raise DataError(
+            f"{where} has a list, written as text, with a value that is no integer ({reason}); its ids are "
+            "integers. Mend the value, or write the ids as text everywhere."
+        ) from reason
 
 
 def _without_blanks(column: pa.Array) -> tuple[pa.Array, np.ndarray]:

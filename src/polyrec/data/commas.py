@@ -6,6 +6,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv
 
+from polyrec.data.keys import streamed
 from polyrec.data.places import Address, Place, opened
 from polyrec.errors import DataError
 
@@ -46,13 +47,13 @@ def csv_schema(path: Place, texts: Collection[str]) -> pa.Schema:
 
 
 def read_csv(path: Place, columns: Sequence[str], schema: pa.Schema) -> Iterator[pa.Table]:
-    """Some columns of a CSV file, a block of rows at a time; of a nested type, which CSV cannot hold, only blank ones.
+    """Some columns of a CSV file, a block at a time, as `streamed`; of a nested type, which CSV has not, only blanks.
 
     Raises:
         DataError: a value is not of its column's type, or the file is not UTF-8.
         OSError: of an address: its system fails.
     """
-    wanted = pa.schema([schema.field(name) for name in columns])
+    wanted = streamed(columns, schema)
     kinds = {one.name: pa.null() if pa.types.is_nested(one.type) else one.type for one in wanted}
     try:
         with (

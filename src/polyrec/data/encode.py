@@ -196,7 +196,7 @@ class Encoder:
         columns: pa.Table | Plain, name: str, values: Values, where: str
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         for _, chunk in _chunks(columns, name):
-            flat, counts = read_lists(meaningful(chunk), where)
+            flat, counts = read_lists(meaningful(chunk), where, values.kind)
             yield values.ids(read_keys(meaningful(flat), where), where), counts
 
     def _vector(self, columns: pa.Table | Plain, rows: int, feature: Feature) -> Tensor:

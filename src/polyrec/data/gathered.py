@@ -11,13 +11,13 @@ import pyarrow as pa
 
 from polyrec.data.columns import read_lists, read_scenarios, read_vectors
 from polyrec.data.counted import Counted, relieve
-from polyrec.data.keys import read_keys
+from polyrec.data.keys import KeyKind, is_text, read_keys
 from polyrec.data.numbers import DEFAULT_TRANSFORM, Tally, read_floats
 from polyrec.data.runs import BLOCK, blocks, plain
 from polyrec.data.spill import Space
 from polyrec.schema import Feature, Schema
 
-Add = Callable[[pa.Array], None]
+Add = Callable[[pa.Array, KeyKind | None], None]
 
 
 class Gathered:
@@ -50,9 +50,10 @@ class Gathered:
             DataError: a column of the wrong type.
         """
         self.rows += table.num_rows
-        for name, add in self._add.items():
-            for chunk in table[name].chunks:
-                add(meaningful(chunk))
+        for one in self.schema.features:
+            add, kind = self._add[one.name], _kind(table, one.shares)
+            for chunk in table[one.name].chunks:
+                add(meaningful(chunk), kind)
         for chunk in table[self.schema.keys.scenario].chunks:
             self.scenarios.add(read_scenarios(chunk, self.scenarios.where))
         self._relieve()
@@ -145,19 +146,28 @@ def meaningful(column: pa.Array) -> pa.Array:
     return pa.nulls(len(column)) if column.null_count == len(column) else column
 
 
+def _kind(table: pa.Table, shares: str | None) -> KeyKind | None:
+    """Of the ids that a list shares, which lists in text do not show: integers, unless the ids are texts."""
+    if shares is None:
+        return None
+    kind = table.schema.field(shares).type
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+    return None if is_text(kind) or pa.types.is_null(kind) else "integer"
+
+
 def _gatherer(feature: Feature, first: int | None) -> tuple[Counted | Tally, Add]:
     where = f"feature {feature.name!r}"
     if feature.kind == "numeric":
         tally = Tally(feature.transform or DEFAULT_TRANSFORM, first)
-        return tally, lambda column: tally.add(read_floats(column, where), column.null_count)
+        return tally, lambda column, _: tally.add(read_floats(column, where), column.null_count)
     counted = Counted(where)
     if feature.kind == "vector":
-        return counted, lambda column: _check_vectors(counted, column, feature.size or 0)
+        return counted, lambda column, _: _check_vectors(counted, column, feature.size or 0)
     if feature.kind == "sequence":
-        return counted, lambda column: counted.add(read_keys(read_lists(column, where)[0], where))
+        return counted, lambda column, kind: counted.add(read_keys(read_lists(column, where, kind)[0], where))
     if feature.hash is not None:
-        return counted, lambda column: counted.note(read_keys(column, where))
-    return counted, lambda column: counted.add(read_keys(column, where))
+        return counted, lambda column, _: counted.note(read_keys(column, where))
+    return counted, lambda column, _: counted.add(read_keys(column, where))
 
 
 def _check_vectors(counted: Counted, column: pa.Array, size: int) -> None:

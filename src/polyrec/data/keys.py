@@ -1,5 +1,6 @@
 """Columns of discrete values, whatever their storage: integers or texts, and which row has which."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -162,3 +163,20 @@ def is_text(kind: pa.DataType) -> bool:
     types = pa.types
     checks = (types.is_string, types.is_large_string, types.is_string_view, types.is_binary, types.is_large_binary)
     return any(check(kind) for check in checks)
+
+
+def streamed(columns: Sequence[str], schema: pa.Schema) -> pa.Schema:
+    """Columns as rows come from files of any kind: texts as dictionaries, so that equal ones are looked up once.
+
+    Example:
+        >>> streamed(["tab"], pa.schema({"day": pa.int64(), "tab": pa.large_string()})).types
+        [DictionaryType(dictionary<values=string, indices=int32, ordered=0>)]
+    """
+    return pa.schema([_streamed(schema.field(name)) for name in columns])
+
+
+def _streamed(field: pa.Field) -> pa.Field:
+    if not is_text(field.type):
+        return pa.field(field.name, field.type)
+    raw = pa.types.is_binary(field.type) or pa.types.is_large_binary(field.type)
+    return pa.field(field.name, pa.dictionary(pa.int32(), pa.binary() if raw else pa.string()))

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 
 from polyrec.data import places
 from polyrec.data.commas import first_line, read_csv
-from polyrec.data.keys import is_text
+from polyrec.data.keys import is_text, streamed
 from polyrec.data.parquet import damaged, metadata
 from polyrec.data.places import Address, Place, opened
 from polyrec.data.versions import check_same, known
@@ -100,7 +100,7 @@ def _blank(rows: int) -> Iterator[pa.Table]:
 
 def _read_parquet(piece: Piece, group: int, columns: Sequence[str], schema: pa.Schema) -> Iterator[pa.Table]:
     texts = [name for name in columns if is_text(schema.field(name).type)]
-    target = pa.schema([_target(schema.field(name), name in texts) for name in columns])
+    target = streamed(columns, schema)
     far = isinstance(piece.path, Address)
     known = metadata(piece.path)
     try:
@@ -116,12 +116,6 @@ def _read_parquet(piece: Piece, group: int, columns: Sequence[str], schema: pa.S
         if far and not isinstance(reason, pa.ArrowInvalid) and "deserialize" not in first_line(reason):
             raise
         raise damaged(piece.path, reason) from reason
-
-
-def _target(field: pa.Field, text: bool) -> pa.Field:
-    raw = pa.types.is_binary(field.type) or pa.types.is_large_binary(field.type)
-    kind = pa.dictionary(pa.int32(), pa.binary() if raw else pa.string())
-    return pa.field(field.name, kind if text else field.type)
 
 
 def _conform(table: pa.Table, target: pa.Schema) -> pa.Table:

@@ -265,3 +265,22 @@ def test_csv_whose_values_happen_to_be_digits_is_read_as_when_it_was_fitted(tmp_
     assert torch.equal(batch.ids, expected.ids)
     assert batch.ids.min() > 1
     assert torch.equal(batch.sequences["seen"].values, expected.sequences["seen"].values)
+
+
+def test_lists_in_csv_are_integers_where_the_ids_are(write, tmp_path):
+    columns = {"tab": ["a"] * 4, "item": [7, 8, 9, 7], "seen": [[9, 7], None, [8], [7, 5]], "click": [0, 1, 0, 1]}
+    features = (Feature("item", "categorical"), Feature("seen", "sequence", shares="item"))
+    schema = Schema(Keys("tab"), features, (Task("click", "click"),))
+    (tmp_path / "log.csv").write_text("tab,item,seen,click\na,7,9|7,0\na,8,,1\na,9,8,0\na,7,7|5,1\n", encoding="utf-8")
+    (tmp_path / "bad.csv").write_text("tab,item,seen,click\na,7,9|x7,0\n", encoding="utf-8")
+    sources = [Source((path,)).as_text(["seen"]) for path in (write(columns), tmp_path / "log.csv")]
+    encoders = [Encoder(schema, Vocabulary.fit(schema, source)) for source in sources]
+    batches = [encoder.encode(next(source.tables())) for encoder in encoders for source in sources]
+    assert [one.array().to_pylist() for one in encoders[1].vocabulary.values.values()] == [[7, 8, 9, 5]]
+    for batch in batches[1:]:
+        assert torch.equal(batch.ids, batches[0].ids)
+        assert torch.equal(batch.sequences["seen"].values, batches[0].sequences["seen"].values)
+    bad = Source((tmp_path / "bad.csv",)).as_text(["seen"])
+    for read in (lambda: Vocabulary.fit(schema, bad), lambda: encoders[0].encode(next(bad.tables()))):
+        with pytest.raises(DataError, match=r"feature 'seen' has a list, written as text, with a value .*x7.*integers"):
+            read()

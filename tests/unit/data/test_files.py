@@ -283,3 +283,15 @@ def test_csv_columns_that_are_text_are_read_so(tmp_path):
     source = Source((path,)).as_text(["seen", "elsewhere"])
     (table,) = Source.from_dict(source.to_dict()).tables()
     assert table.to_pydict() == {"seen": ["3", "5"], "item": [1, 2]}
+
+
+def test_csv_and_parquet_of_other_widths_are_one_stream(write, tmp_path):
+    (tmp_path / "a.csv").write_text("row,tab,price\n1,home,0.5\n2,,1\n")
+    kept = write(
+        {"row": pa.array([3], pa.int8()), "tab": ["cart"], "price": pa.array([2.5], pa.float32())}, "b.parquet"
+    )
+    for paths in ((tmp_path / "a.csv", kept), (kept, tmp_path / "a.csv")):
+        whole = pa.concat_tables(list(Source(paths).tables()))
+        assert sorted(whole["row"].to_pylist()) == [1, 2, 3]
+        assert set(whole["tab"].to_pylist()) == {"home", None, "cart"}
+        assert whole.schema.field("price").type == pa.float64()
