@@ -7,6 +7,8 @@ import typer
 
 HELP = """The k nearest items of a scenario for each user: user key, rank, item key, score.
 
+Each row is searched for: give one row a user.
+
 Example: polyrec retrieve runs/sass/bundle users.parquet --scenario home -k 50 --out hits.parquet
 """
 

@@ -161,7 +161,7 @@ def trouble(one: object, reason: Exception) -> DataError:
     words = f"{type(reason).__name__}: {str(reason).splitlines()[0].rstrip('.') if str(reason) else 'no words'}"
     if isinstance(reason, FileNotFoundError):
         return absent(one)
-    if isinstance(reason, PermissionError) or _DENIED.search(words):
+    if isinstance(reason, PermissionError) or (_DENIED.search(words) and "resolve host" not in words):
         return DataError(
             f"{one} may not be read ({words}). Give this machine the right to: systems take credentials from the "
             "environment or from their own configuration files, not from the address."

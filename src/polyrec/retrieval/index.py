@@ -97,6 +97,19 @@ class ItemIndex:
         """
         return Generations(Path(folder) / FOLDER).read(lambda found: cls._read(found, bundle, verify))
 
+    def shelf(self, scenario: str) -> Shelf:
+        """What a scenario shows.
+
+        Raises:
+            DataError: it has no items here.
+        """
+        if scenario not in self.shelves:
+            raise DataError(
+                unknown("scenario", scenario, self.shelves, "one with items in the index")
+                + " Build the index with rows that say which items it may show."
+            )
+        return self.shelves[scenario]
+
     def search(
         self,
         scenario: str,
@@ -118,12 +131,7 @@ class ItemIndex:
         Raises:
             DataError: the scenario has no items here; see also `Retriever.search`.
         """
-        if scenario not in self.shelves:
-            raise DataError(
-                unknown("scenario", scenario, self.shelves, "one with items in the index")
-                + " Build the index with rows that say which items it may show."
-            )
-        shelf = self.shelves[scenario]
+        shelf = self.shelf(scenario)
         hidden = None if exclude is None else _elsewhere(exclude, shelf.rows)
         mask = None
         if allow is not None:

@@ -73,6 +73,7 @@ class Recommender:
         Raises:
             DataError: a user feature is missing, the scenario has no items, or exclusions of another number of rows.
         """
+        self.index.shelf(scenario)  # there must be one, before users are read
         hidden = None if exclude is None else self._excluded(exclude, users.num_rows)
         allowed = None if allow is None else self.index.rows(allow)
         if allowed is not None:

@@ -225,6 +225,11 @@ def test_what_may_not_be_read_says_whose_right_is_missing(logs, counted):
         source.rows()
 
 
+def test_a_host_that_has_no_name_is_no_matter_of_rights():
+    reason = OSError("google::cloud::Status(UNAVAILABLE: Could not get access token: Could not resolve host: x.org)")
+    assert "cannot be reached" in str(places.trouble("gs://bucket/a.parquet", reason))
+
+
 def test_a_connection_that_breaks_is_tried_again_from_the_next_row(logs, log, counted, monkeypatch):
     monkeypatch.setattr(pieces, "BLOCK", 40)
     source = Source(expand([f"counted://{logs}/day=*/*.parquet"]))
