@@ -2,11 +2,11 @@
 
 import multiprocessing
 import os
-import resource
 import shutil
 import signal
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +20,8 @@ from polyrec import temporary
 from polyrec.config import RunConfig
 from polyrec.errors import PolyrecError
 from polyrec.recipes.fit import fit
+from polyrec.recipes.folder import RunFolder
+from polyrec.training.checkpoint import plain
 
 METHOD = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
 PATIENCE = 5.0  # seconds in which the process of a cell ends whose suite was killed
@@ -27,9 +29,9 @@ PATIENCE = 5.0  # seconds in which the process of a cell ends whose suite was ki
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How a cell's process ended: seconds of CPU, or why it failed."""
+    """How a cell's process ended: seconds of CPU, where they are known, or why it failed."""
 
-    cpu_seconds: float = 0.0
+    cpu_seconds: float | None = None
     error: str = ""
 
 
@@ -101,12 +103,13 @@ def _without_ctrl_c() -> Iterator[None]:
 def _work(answer: Connection, run: RunConfig, folder: Path, lock: Lock, only_validate: bool) -> None:
     del lock  # its handle stays open until this process ends
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    before = _cpu()
+    place, begun = RunFolder(folder), time.process_time()
     try:
+        before = None if place.has_ended(only_validate=only_validate) else _spent(place)
         fit(run, folder, resume=True, only_validate=only_validate)
         for name in ("checkpoints", "bundle", "vocabulary"):
             shutil.rmtree(folder / name, ignore_errors=True)
-        answer.send(Ended(round(_cpu() - before, 2)))
+        answer.send(Ended(None if before is None else round(before + time.process_time() - begun, 2)))
     except KeyboardInterrupt:  # by SIGTERM, and its checkpoint is written
         sys.exit(1)
     except PolyrecError as reason:
@@ -123,6 +126,7 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def _cpu() -> float:
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    return used.ru_utime + used.ru_stime
+def _spent(folder: RunFolder) -> float | None:
+    """Seconds of CPU that earlier attempts trained for, up to the checkpoints from which this one goes on."""
+    places = [plain(one).get("place", {}) for one in folder.checkpoints.glob("*.safetensors")]
+    return sum(one["cpu"] for one in places) if all("cpu" in one for one in places) else None  # of an older polyrec

@@ -71,8 +71,8 @@ def load(path: Path, part: Callable[[str], tuple[int, int]] = lambda _: (0, 1)) 
     """
     if not path.exists():
         return None
+    values = plain(path)
     with _opened(path) as file:
-        values = json.loads((file.metadata() or {}).get(_VALUES, "{}"))
         tensors = {name: _rows(file, name, *part(name)) for name in file.keys()}  # noqa: SIM118 (not a mapping)
     if values.get("version") != VERSION:
         raise DataError(
@@ -84,6 +84,17 @@ def load(path: Path, part: Callable[[str], tuple[int, int]] = lambda _: (0, 1)) 
         files = [shard(path, shards["number"], rank) for rank in range(shards["of"])]
         tensors[name] = _gathered(files, name, *part(name))
     return Checkpoint(tensors, values)
+
+
+def plain(path: Path) -> dict[str, Any]:
+    """The plain values of the checkpoint at `path`; no tensor is read.
+
+    Raises:
+        DataError: the file is damaged.
+    """
+    with _opened(path) as file:
+        found: dict[str, Any] = json.loads((file.metadata() or {}).get(_VALUES, "{}"))
+    return found
 
 
 def shard(path: Path, number: int, rank: int) -> Path:
