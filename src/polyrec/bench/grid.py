@@ -144,6 +144,9 @@ class Grid:
         """Train every cell that is not finished.
 
         A cell that fails is told of and left; the next call tries it again.
+
+        Raises:
+            OSError: the disk is full. The next call goes on.
         """
         self.check()
         with RunFolder(self.out).held(PATIENCE) as lock:

@@ -18,6 +18,7 @@ from typing import Any
 
 from polyrec import temporary
 from polyrec.config import RunConfig
+from polyrec.disk import full
 from polyrec.errors import PolyrecError
 from polyrec.recipes.fit import fit
 from polyrec.recipes.folder import RunFolder
@@ -61,6 +62,7 @@ def train_apart(run: RunConfig, folder: Path, lock: int | None = None, *, only_v
         only_validate: see `fit`.
 
     Raises:
+        OSError: the disk is full: nothing that is trained after it would fit either.
         KeyboardInterrupt: this process was asked to stop; the other has been then.
     """
     context: Any = multiprocessing.get_context(METHOD)
@@ -84,6 +86,8 @@ def train_apart(run: RunConfig, folder: Path, lock: int | None = None, *, only_v
         process.join(20)
         process.kill()
         raise
+    if isinstance(told, OSError):
+        raise told
     return told if isinstance(told, Ended) else Ended(error=str(told))
 
 
@@ -112,10 +116,18 @@ def _work(answer: Connection, run: RunConfig, folder: Path, lock: Lock, only_val
         answer.send(Ended(None if before is None else round(before + time.process_time() - begun, 2)))
     except KeyboardInterrupt:  # by SIGTERM, and its checkpoint is written
         sys.exit(1)
-    except PolyrecError as reason:
-        answer.send(Ended(error=str(reason)))
     except Exception as reason:
-        answer.send(Ended(error=f"{type(reason).__name__}: {reason}\n{traceback.format_exc()}"))
+        answer.send(_full(reason, folder) or Ended(error=_words(reason)))
+
+
+def _full(reason: Exception, folder: Path) -> OSError | None:
+    found = full(reason)
+    return None if found is None else OSError(found.errno, found.strerror, str(found.filename or folder))
+
+
+def _words(reason: Exception) -> str:
+    known = isinstance(reason, PolyrecError)
+    return str(reason) if known else f"{type(reason).__name__}: {reason}\n{traceback.format_exc()}"
 
 
 def _end_with_parent() -> None:

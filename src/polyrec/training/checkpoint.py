@@ -1,6 +1,5 @@
 """Where a killed run goes on: one file, whole or not there."""
 
-import errno
 import glob
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,6 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from polyrec.atomic import whole_file
+from polyrec.disk import full
 from polyrec.errors import DataError, NotReadyError
 from polyrec.shapes import Tensor
 
@@ -173,8 +173,8 @@ def _remove_leftovers(path: Path) -> None:
 
 def _not_written(path: Path, reason: Exception) -> str:
     words = str(reason)
-    full = getattr(reason, "errno", None) == errno.ENOSPC or "code: 28" in words or "No space left" in words
-    what = "the disk is full" if full else words.rstrip(".")
-    remedy = "Free some space" if full else "Make the folder writable"
+    no_room = full(reason) is not None
+    what = "the disk is full" if no_room else words.rstrip(".")
+    remedy = "Free some space" if no_room else "Make the folder writable"
     kept = "The checkpoint before it is intact" if path.exists() else "There is none before it"
     return f"checkpoint {path} could not be written: {what}. {kept}. {remedy} and run again with --resume."

@@ -1,11 +1,14 @@
+import errno
 import multiprocessing
 import signal
 import time
+from pathlib import Path
 
 import pytest
 
 from polyrec.bench.process import Ended, Lock, _work
 from polyrec.config import RunConfig
+from polyrec.errors import NotReadyError
 from polyrec.recipes.fit import fit
 from polyrec.recipes.folder import RunFolder
 from polyrec.training import Interrupted
@@ -44,3 +47,17 @@ def test_cpu_seconds_of_a_cell_that_was_stopped_count_all_attempts(log, tmp_path
     assert ended.error == ""
     assert ended.cpu_seconds > first
     assert attempt(run, folder) == Ended(None), "it had ended before: what it took is not known"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_a_full_disk_is_told_as_such_whatever_training_made_of_it(tmp_path, monkeypatch):
+    def full(*_, **options):
+        try:
+            Path("/dev/full").write_text("more than fits")
+        except OSError as reason:
+            raise NotReadyError("checkpoint could not be written. Run again with --resume.") from reason
+
+    monkeypatch.setattr("polyrec.bench.process.fit", full)
+    found = attempt(None, RunFolder(tmp_path))
+    assert isinstance(found, OSError)
+    assert (found.errno, found.filename) == (errno.ENOSPC, str(tmp_path))
