@@ -25,6 +25,7 @@ from polyrec.recipes.folder import RunFolder
 from polyrec.training.checkpoint import plain
 
 METHOD = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+_LOOK = 0.2  # seconds between looks for a signal
 PATIENCE = 5.0  # seconds in which the process of a cell ends whose suite was killed
 
 
@@ -76,6 +77,8 @@ def train_apart(run: RunConfig, folder: Path, lock: int | None = None, *, only_v
         process.start()  # waits for what is imported, and may be interrupted
     theirs.close()
     try:
+        while not mine.poll(_LOOK):  # a signal that came to another thread does not end a read
+            pass
         told = mine.recv()
         process.join()
     except EOFError:
