@@ -137,6 +137,18 @@ def test_a_run_killed_at_random_moments_ends_with_the_very_same_weights(
     assert pq.read_table(killed / "test.parquet").equals(pq.read_table(whole / "test.parquet"))
 
 
+def test_resuming_where_nothing_is_says_so_and_trains(log: Path, polyrec: Command, tmp_path: Path) -> None:
+    command = ("fit", log / "run.toml", "--out", "typo", "--resume", "--only-validate", "--set", "training.epochs=1")
+    said = "nothing to resume in typo: training starts\n"
+    first = polyrec(*command)
+    assert first.code == 0
+    assert first.err.count(said) == 1
+    assert (tmp_path / "typo" / "validation.json").exists()
+    again = polyrec(*command)
+    assert (again.code, again.out) == (0, first.out)
+    assert said not in again.err
+
+
 def test_resuming_on_another_schema_is_refused(log: Path, polyrec: Command, tmp_path: Path) -> None:
     out = tmp_path / "out"
     assert polyrec("fit", log / "run.toml", "--out", out).code == 0

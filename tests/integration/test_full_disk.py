@@ -39,6 +39,27 @@ def test_a_full_disk_leaves_the_checkpoint_before_intact_and_says_so(tmp_path):
     assert left == ["a.safetensors"]
 
 
+EARLY = """
+fit() { "$1" -m polyrec fit "$2" --out "$3/run" --set training.epochs=1 --only-validate $4 2>&1; }
+fit "$@"; echo "code $?"
+mount -o remount,size=64m "$3"
+fit "$@" --resume; echo "code $?"
+"""
+
+
+@pytest.mark.long
+def test_fit_that_finds_no_room_before_its_first_checkpoint_says_how_to_go_on(log, tmp_path):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    done = inside("20k", disk, "sh", "-c", EARLY, "sh", sys.executable, str(log / "run.toml"), str(disk))
+    first, second, _ = done.stdout.split("code ")
+    said = first.splitlines()[-1]
+    assert said.startswith("polyrec: the disk is full")
+    assert said.endswith(". What was finished is kept. Free some space and run again with --resume.")
+    assert second.startswith("2\n")
+    assert done.stdout.endswith("code 0\n")
+
+
 FIT = """
 fit() { "$1" -m polyrec fit "$2" --out "$3/run" --set training.checkpoint_steps=1 --set training.epochs=1 $4 2>&1; }
 fit "$@"; echo "code $?"; ls -A "$3/run/checkpoints"; ls -d "$3/run/bundle" "$3/run/report.json"
@@ -60,6 +81,44 @@ def test_fit_on_a_disk_that_fills_up_keeps_its_checkpoint_and_goes_on_when_there
     assert done.stderr.count("No such file") == 2, "neither bundle nor report"
     assert "bundle: " in resumed[-2]
     assert resumed[-1] == "code 0"
+
+
+SUITE = """
+name = "full"
+recipes = ["pooled", "mmoe"]
+seeds = [0, 1]
+[training]
+epochs = 1
+threads = 1
+[[data]]
+name = "mine"
+run = "run.toml"
+"""
+BENCH = """
+bench() { "$1" -m polyrec bench "$2" --out "$3/bm" 2>&1 >/dev/null; echo "code $?"; }
+bench "$@"
+mount -o remount,size=64m "$3"
+bench "$@"
+"""
+
+
+@pytest.mark.long
+def test_a_suite_ends_at_a_full_disk_and_the_same_command_goes_on(log, tmp_path):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    (log / "suite.toml").write_text(SUITE, encoding="utf-8")
+    # 1,400 kB hold what one cell leaves and not what the next one needs beside it.
+    done = inside("1400k", disk, "sh", "-c", BENCH, "sh", sys.executable, str(log / "suite.toml"), str(disk))
+    first, second, _ = done.stdout.split("code ")
+    *finished, said = first.splitlines()
+    assert said.startswith(f"polyrec: the disk is full: {disk / 'bm'}")
+    assert said.endswith(". What was finished is kept. Free some space and give the same command again.")
+    assert 0 < len(finished) < 4
+    assert all(": validation " in one for one in finished), "no cell fails of it"
+    code, *others = second.splitlines()
+    assert code == "2"
+    assert len(finished) + sum(": validation " in one for one in others) == 4
+    assert done.stdout.endswith("code 0\n")
 
 
 OUTPUTS = """

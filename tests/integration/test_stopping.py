@@ -106,6 +106,23 @@ def test_a_suite_that_a_terminal_stops_says_so_once_for_all_of_its_processes(the
     assert len(said.splitlines()) == 2, said  # and that the world is simulated
 
 
+def test_a_suite_that_is_stopped_by_a_signal_of_its_own_stops_its_cell_at_once(tmp_path):
+    (tmp_path / "suite.toml").write_text(
+        'name = "tiny"\nrecipes = ["pooled"]\nseeds = [0]\n[training]\nepochs = 2_000\npatience = 5_000\n'
+        '[[data]]\nname = "w"\nsimulate = { rows = 2_000 }\n'
+    )
+    run = tmp_path / "out" / "runs" / "w" / "pooled" / "seed-0"
+    begun = run / "events.jsonl"
+    code, said = stopped(
+        "bench", "suite.toml", "--out", tmp_path / "out",
+        folder=tmp_path, when=lambda: begun.exists() and begun.read_bytes().count(b"\n") > 3, by=signal.SIGINT,
+    )  # fmt: skip
+    assert code == 130
+    assert said.endswith("w/pooled/seed-0 was under way; give the same command again to go on.\n")
+    assert (run / "checkpoints" / "train.safetensors").exists(), "it was not heeded"
+    assert not (run / "validation.json").exists()
+
+
 def test_a_run_that_was_stopped_while_it_claimed_its_folder_can_be_resumed(log, polyrec, tmp_path):
     out = tmp_path / "out"
     out.mkdir()

@@ -47,9 +47,10 @@ class Entry:
         found = self.values(target, scenario, metric)
         return mean(found) if found else None
 
-    def cost(self, key: str) -> float:
-        """The mean over seeds of what a run cost."""
-        return float(mean(line[key] for line in self.lines))
+    def cost(self, key: str) -> float | None:
+        """The mean of what a run cost, over the seeds of which it is known."""
+        known = [line[key] for line in self.lines if line[key] is not None]
+        return float(mean(known)) if known else None
 
     def difference(self, target: Target, scenario: str) -> Difference | None:
         """From the baseline."""

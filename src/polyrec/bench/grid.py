@@ -144,6 +144,9 @@ class Grid:
         """Train every cell that is not finished.
 
         A cell that fails is told of and left; the next call tries it again.
+
+        Raises:
+            OSError: the disk is full. The next call goes on.
         """
         self.check()
         with RunFolder(self.out).held(PATIENCE) as lock:
@@ -223,4 +226,5 @@ def _words(line: Line) -> str:
     if line["status"] != "done":
         return f"{line['cell']}: failed: {line['error'].splitlines()[0]}"
     score = "undefined" if line["score"] is None else f"{line['score']:.4f}"
-    return f"{line['cell']}: validation {score}, {line['cpu_seconds']:.0f} CPU seconds"
+    cost = "" if line["cpu_seconds"] is None else f", {line['cpu_seconds']:.0f} CPU seconds"
+    return f"{line['cell']}: validation {score}{cost}"

@@ -118,8 +118,8 @@ def _table(board: Board, table: Table) -> Part | None:
         (
             _who(one, board),
             f"{one.lines[0]['parameters']:,}",
-            f"{one.cost('cpu_seconds'):.0f}",
-            f"{one.cost('rows_per_second'):,.0f}",
+            _cost(one, "cpu_seconds"),
+            _cost(one, "rows_per_second"),
             _settings(one.lines[0]["settings"]),
             f"`{Cell(table.data, one.contender.name, 'seed', board.suite.seeds[0]).command}`",
         )
@@ -223,6 +223,11 @@ def _change(one: Difference | None, entry: Entry) -> str:
         return "not comparable" if entry.note else "-"
     shown = signed(one.difference) + (f" ({signed(one.low)} to {signed(one.high)})" if one.low is not None else "")
     return f"**{shown}**" if one.verdict in ("gained", "lost") else shown
+
+
+def _cost(one: Entry, key: str) -> str:
+    found = one.cost(key)
+    return "-" if found is None else f"{found:,.0f}"
 
 
 def _settings(found: Settings) -> str:

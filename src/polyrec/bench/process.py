@@ -2,11 +2,11 @@
 
 import multiprocessing
 import os
-import resource
 import shutil
 import signal
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,18 +18,22 @@ from typing import Any
 
 from polyrec import temporary
 from polyrec.config import RunConfig
+from polyrec.disk import full
 from polyrec.errors import PolyrecError
 from polyrec.recipes.fit import fit
+from polyrec.recipes.folder import RunFolder
+from polyrec.training.checkpoint import plain
 
 METHOD = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+_LOOK = 0.2  # seconds between looks for a signal
 PATIENCE = 5.0  # seconds in which the process of a cell ends whose suite was killed
 
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How a cell's process ended: seconds of CPU, or why it failed."""
+    """How a cell's process ended: seconds of CPU, where they are known, or why it failed."""
 
-    cpu_seconds: float = 0.0
+    cpu_seconds: float | None = None
     error: str = ""
 
 
@@ -59,6 +63,7 @@ def train_apart(run: RunConfig, folder: Path, lock: int | None = None, *, only_v
         only_validate: see `fit`.
 
     Raises:
+        OSError: the disk is full: nothing that is trained after it would fit either.
         KeyboardInterrupt: this process was asked to stop; the other has been then.
     """
     context: Any = multiprocessing.get_context(METHOD)
@@ -72,6 +77,8 @@ def train_apart(run: RunConfig, folder: Path, lock: int | None = None, *, only_v
         process.start()  # waits for what is imported, and may be interrupted
     theirs.close()
     try:
+        while not mine.poll(_LOOK):  # a signal that came to another thread does not end a read
+            pass
         told = mine.recv()
         process.join()
     except EOFError:
@@ -82,6 +89,8 @@ def train_apart(run: RunConfig, folder: Path, lock: int | None = None, *, only_v
         process.join(20)
         process.kill()
         raise
+    if isinstance(told, OSError):
+        raise told
     return told if isinstance(told, Ended) else Ended(error=str(told))
 
 
@@ -101,18 +110,27 @@ def _without_ctrl_c() -> Iterator[None]:
 def _work(answer: Connection, run: RunConfig, folder: Path, lock: Lock, only_validate: bool) -> None:
     del lock  # its handle stays open until this process ends
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    before = _cpu()
+    place, begun = RunFolder(folder), time.process_time()
     try:
+        before = None if place.has_ended(only_validate=only_validate) else _spent(place)
         fit(run, folder, resume=True, only_validate=only_validate)
         for name in ("checkpoints", "bundle", "vocabulary"):
             shutil.rmtree(folder / name, ignore_errors=True)
-        answer.send(Ended(round(_cpu() - before, 2)))
+        answer.send(Ended(None if before is None else round(before + time.process_time() - begun, 2)))
     except KeyboardInterrupt:  # by SIGTERM, and its checkpoint is written
         sys.exit(1)
-    except PolyrecError as reason:
-        answer.send(Ended(error=str(reason)))
     except Exception as reason:
-        answer.send(Ended(error=f"{type(reason).__name__}: {reason}\n{traceback.format_exc()}"))
+        answer.send(_full(reason, folder) or Ended(error=_words(reason)))
+
+
+def _full(reason: Exception, folder: Path) -> OSError | None:
+    found = full(reason)
+    return None if found is None else OSError(found.errno, found.strerror, str(found.filename or folder))
+
+
+def _words(reason: Exception) -> str:
+    known = isinstance(reason, PolyrecError)
+    return str(reason) if known else f"{type(reason).__name__}: {reason}\n{traceback.format_exc()}"
 
 
 def _end_with_parent() -> None:
@@ -123,6 +141,7 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def _cpu() -> float:
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    return used.ru_utime + used.ru_stime
+def _spent(folder: RunFolder) -> float | None:
+    """Seconds of CPU that earlier attempts trained for, up to the checkpoints from which this one goes on."""
+    places = [plain(one).get("place", {}) for one in folder.checkpoints.glob("*.safetensors")]
+    return sum(one["cpu"] for one in places) if all("cpu" in one for one in places) else None  # of an older polyrec

@@ -21,6 +21,11 @@ NAMES = ("quick", "real", "truth", "papers")
 EVERY = "*"
 
 
+def _named(name: str) -> str:
+    _refuse([partial(_check_name, name, "suite")])
+    return name
+
+
 def _known(recipes: tuple[str, ...]) -> tuple[str, ...]:
     _refuse(partial(registry.get, one) for one in recipes if one != EVERY)
     return recipes
@@ -114,7 +119,7 @@ class Suite:
     """A grid of data × contender × seed, and the budget that each contender is tuned with on each data set."""
 
     __pydantic_config__ = STRICT
-    name: str
+    name: Annotated[str, AfterValidator(_named)]
     data: Annotated[tuple[DataSet, ...], Len(1)]
     recipes: Annotated[tuple[str, ...], AfterValidator(_known)] = ()
     contenders: tuple[Contender, ...] = ()

@@ -47,6 +47,7 @@ def tune(
     Raises:
         ConfigError: options that do not exist, or a folder that holds another search.
         NotReadyError: no trial gave a score.
+        OSError: the disk is full. The next call goes on.
     """
     resolve(run)
     check(run, space)

@@ -1,8 +1,15 @@
-"""What a disk that takes no more is told as, whichever library met it."""
+"""What a disk that takes no more is told as, and how the command goes on then."""
 
 import errno
 import re
+from collections.abc import Callable
+from functools import wraps
+from inspect import signature
 from pathlib import Path
+from typing import Any
+
+from polyrec.disk import FULL, met
+from polyrec.errors import NotReadyError, PolyrecError
 
 _SAYS = {  # as the operating system numbers it: what is wrong, and what to do
     errno.ENOSPC: ("the disk is full", "Free some space, or name an --out on another disk"),
@@ -11,31 +18,59 @@ _SAYS = {  # as the operating system numbers it: what is wrong, and what to do
     errno.EACCES: ("you may not read or write here", "Change the rights of the file or folder, or name another"),
     errno.EPERM: ("you may not write here", "Change the rights of the file or folder, or name another"),
 }
-_FULL = (errno.ENOSPC, errno.EDQUOT)
 _ONLY_AT_A_PLACE = (errno.EACCES, errno.EPERM)  # a port may be forbidden too
-_NUMBER = re.compile(r"(?:os error|\berrno|\bcode:?) (\d+)", re.IGNORECASE)
-_NAME = re.compile(r"'(/[^']+)'")
 _TEMPORARY = re.compile(r"^\.(.+)\.\d+\.tmp$")  # as `atomic` calls what is not whole yet
+_AGAIN = ("bench", "tune", "update")  # go on when they are called again
 
 
-def disk(reason: Exception) -> str | None:
+def worded(run: Callable[..., None]) -> Callable[..., None]:
+    """The command, whose disk that takes no more is told in words.
+
+    Raises:
+        NotReadyError: the words, with how to go on if it can.
+    """
+    again = "give the same command again" if run.__module__.rpartition(".")[2] in _AGAIN else ""
+    again = "run again with --resume" if "resume" in signature(run).parameters else again
+
+    @wraps(run)
+    def wrapped(*arguments: Any, **options: Any) -> None:
+        try:
+            run(*arguments, **options)
+        except PolyrecError:
+            raise
+        except Exception as reason:
+            said = disk(reason, again)
+            if said is None:
+                raise
+            raise NotReadyError(said) from reason
+
+    return wrapped
+
+
+def disk(reason: Exception, again: str = "") -> str | None:
     """In words, that nothing could be written, and where; None where something else went wrong.
+
+    Args:
+        reason: of whichever library.
+        again: how the command goes on from what it has finished, if it does.
 
     Example:
         >>> print(disk(OSError(errno.EROFS, "Read-only file system", "/runs/.p.parquet.17.tmp")))
         the disk is read-only: /runs/p.parquet. Name an --out elsewhere.
+        >>> print(disk(OSError(errno.ENOSPC, "No space left on device", "/runs/run.toml"), "run again with --resume"))
+        the disk is full: /runs/run.toml. What was finished is kept. Free some space and run again with --resume.
         >>> disk(ValueError("3 is not a number")) is None
         True
     """
-    text = str(reason)
-    found, named = _NUMBER.search(text), _NAME.search(text)
-    number = getattr(reason, "errno", None) or (int(found[1]) if found else None)
-    place = getattr(reason, "filename", None) or (named[1] if named else None)
-    if number not in _SAYS or (number in _ONLY_AT_A_PLACE and place is None):
+    found = met(reason)
+    if found is None or found.errno not in _SAYS or (found.errno in _ONLY_AT_A_PLACE and found.filename is None):
         return None
-    what, remedy = _SAYS[number]
-    where = f": {_whole(str(place))}" if place is not None else ""
-    left = " Nothing half-written is left." if number in _FULL else ""
+    what, remedy = _SAYS[found.errno]
+    where = f": {_whole(str(found.filename))}" if found.filename is not None else ""
+    left = ""
+    if found.errno in FULL:
+        left = " What was finished is kept." if again else " Nothing half-written is left."
+        remedy = f"Free some space and {again}" if again else remedy
     return f"{what}{where}.{left} {remedy}."
 
 

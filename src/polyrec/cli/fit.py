@@ -1,6 +1,7 @@
 """`polyrec fit`."""
 
 import sys
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -44,7 +45,8 @@ def run(
     if memory is not None:
         raise ConfigError("--memory is for --dry-run, which prints the shard_rows to set. Add --dry-run.")
     if ray:
-        _on_ray(_config(file, settings, device, seed), out, processes, retries, resume=resume, validate=only_validate)
+        config = _config(file, settings, device, seed)
+        _on_ray(config, _folder(out, config), processes, retries, resume=resume, validate=only_validate)
         return
     if retries:
         raise ConfigError("--retries is for --ray, which starts workers anew. Add --ray, or use --resume.")
@@ -58,12 +60,26 @@ def run(
     from polyrec.recipes.fit import fit
 
     config = _config(file, settings, device, seed)
-    folder = out or Path("runs") / config.recipe
+    folder = _folder(out, config)
     with joined(device_of(config)) as world, bars() as progress:
+        if resume and world.leads:
+            _say_if_new(folder)
         said, shown = (log, progress) if world.leads else (None, None)
         finished = fit(config, folder, resume=resume, log=said, progress=shown, only_validate=only_validate)
     if world.leads:
         _tell(finished, only_validate)
+
+
+def _folder(out: Path | None, config: "RunConfig") -> Path:
+    return out or Path("runs") / config.recipe
+
+
+def _say_if_new(folder: Path) -> None:
+    """A name that is mistyped would train for hours before anybody sees it."""
+    from polyrec.cli.files import log
+
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        log(f"nothing to resume in {folder}: training starts")
 
 
 def _tell(finished: "RunFolder", only_validate: bool) -> None:
@@ -95,6 +111,8 @@ def _plan(config: "RunConfig", processes: int, memory: float | None) -> None:
 
     if processes < 1:
         raise ConfigError(f"--processes {processes} must be at least 1.")
+    if memory is not None and not 0 < memory < inf:
+        raise ConfigError(f"--memory {memory:g} must be a number of GB above 0, for example 16.")
     with bars() as progress:
         found = sizing(config, processes, progress=progress)
     found = found if memory is None else found.within(memory * GB)
@@ -103,11 +121,12 @@ def _plan(config: "RunConfig", processes: int, memory: float | None) -> None:
         show(f"set [training] shard_rows = {found.least}")
 
 
-def _on_ray(config: "RunConfig", out: Path | None, workers: int, retries: int, *, resume: bool, validate: bool) -> None:
+def _on_ray(config: "RunConfig", folder: Path, workers: int, retries: int, *, resume: bool, validate: bool) -> None:
     from polyrec.cli.progress import bars
     from polyrec.cluster.fit import fit
 
-    folder = out or Path("runs") / config.recipe
+    if resume:
+        _say_if_new(folder)
     with bars() as progress:
         done = fit(
             config, folder, workers=workers, retries=retries, resume=resume, only_validate=validate, progress=progress

@@ -26,6 +26,7 @@ from polyrec.cli import (
     tune,
     update,
 )
+from polyrec.cli.disk import worded
 from polyrec.cli.files import only_rows_by_address
 from polyrec.cli.stopping import stoppable
 
@@ -59,7 +60,7 @@ for command in (
 ):
     app.command(command.__name__.rpartition(".")[2], help=command.HELP, short_help=command.HELP.partition("\n")[0])(
         # a server stops in its own way
-        only_rows_by_address(command.run if command is serve else stoppable(command.run))
+        only_rows_by_address(worded(command.run if command is serve else stoppable(command.run)))
     )
 
 
@@ -74,7 +75,6 @@ def options(
 def main() -> None:
     """Run the command line; exit 0 done, 2 the user's mistake, 1 a fault of ours."""
     from polyrec.allocator import keep_freed
-    from polyrec.cli.disk import disk
     from polyrec.cli.memory import memory
     from polyrec.errors import PolyrecError
 
@@ -86,9 +86,9 @@ def main() -> None:
     except PolyrecError as reason:
         _tell(str(reason), debug, 2)
     except OSError as reason:
-        _tell(disk(reason) or _plainly(reason), debug, 2)
+        _tell(_plainly(reason), debug, 2)
     except Exception as reason:
-        if (said := disk(reason) or memory(reason)) is not None:
+        if (said := memory(reason)) is not None:
             _tell(said, debug, 2)
         fault = f"{type(reason).__name__}: {reason}. This is a fault of polyrec: run with --debug and report it."
         _tell(fault, debug, 1)

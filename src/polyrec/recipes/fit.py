@@ -83,7 +83,7 @@ def _fit(
     whole = resolve(run)
     here = world()
     here.from_first(lambda: folder.check(whole, resume))
-    if here.from_first(lambda: folder.report.exists() or (only_validate and folder.validation.exists())):
+    if here.from_first(lambda: folder.has_ended(only_validate=only_validate)):
         return folder
     told = prepared is not None  # by who prepared it
     # Bad rows and options are refused before anything is written.

@@ -185,6 +185,10 @@ class RunFolder:
         found: dict[str, Any] = json.loads(self.validation.read_text(encoding="utf-8"))
         return found
 
+    def has_ended(self, *, only_validate: bool = False) -> bool:
+        """Whether nothing is left to do: its report is there, or what `only_validate` leaves."""
+        return self.report.exists() or (only_validate and self.validation.exists())
+
     def finished(self) -> "RunFolder":
         """The folder, once its run is known to be finished.
 

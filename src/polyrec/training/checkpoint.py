@@ -1,6 +1,5 @@
 """Where a killed run goes on: one file, whole or not there."""
 
-import errno
 import glob
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,6 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from polyrec.atomic import whole_file
+from polyrec.disk import full
 from polyrec.errors import DataError, NotReadyError
 from polyrec.shapes import Tensor
 
@@ -71,8 +71,8 @@ def load(path: Path, part: Callable[[str], tuple[int, int]] = lambda _: (0, 1)) 
     """
     if not path.exists():
         return None
+    values = plain(path)
     with _opened(path) as file:
-        values = json.loads((file.metadata() or {}).get(_VALUES, "{}"))
         tensors = {name: _rows(file, name, *part(name)) for name in file.keys()}  # noqa: SIM118 (not a mapping)
     if values.get("version") != VERSION:
         raise DataError(
@@ -84,6 +84,17 @@ def load(path: Path, part: Callable[[str], tuple[int, int]] = lambda _: (0, 1)) 
         files = [shard(path, shards["number"], rank) for rank in range(shards["of"])]
         tensors[name] = _gathered(files, name, *part(name))
     return Checkpoint(tensors, values)
+
+
+def plain(path: Path) -> dict[str, Any]:
+    """The plain values of the checkpoint at `path`; no tensor is read.
+
+    Raises:
+        DataError: the file is damaged.
+    """
+    with _opened(path) as file:
+        found: dict[str, Any] = json.loads((file.metadata() or {}).get(_VALUES, "{}"))
+    return found
 
 
 def shard(path: Path, number: int, rank: int) -> Path:
@@ -162,8 +173,8 @@ def _remove_leftovers(path: Path) -> None:
 
 def _not_written(path: Path, reason: Exception) -> str:
     words = str(reason)
-    full = getattr(reason, "errno", None) == errno.ENOSPC or "code: 28" in words or "No space left" in words
-    what = "the disk is full" if full else words.rstrip(".")
-    remedy = "Free some space" if full else "Make the folder writable"
+    no_room = full(reason) is not None
+    what = "the disk is full" if no_room else words.rstrip(".")
+    remedy = "Free some space" if no_room else "Make the folder writable"
     kept = "The checkpoint before it is intact" if path.exists() else "There is none before it"
     return f"checkpoint {path} could not be written: {what}. {kept}. {remedy} and run again with --resume."

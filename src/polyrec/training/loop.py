@@ -155,6 +155,7 @@ class _Loop:
         elif self.events is not None:
             self.place.before = self.events.begin(self.stage.name)
         self.saved = self.mark = time.monotonic()
+        self.used = time.process_time()
         self.told = (self.place.rows, self.place.seconds)
 
     def _epochs(self) -> str:
@@ -261,8 +262,9 @@ class _Loop:
             self._save()
 
     def _save(self) -> None:
-        now = time.monotonic()
-        self.place.taken, self.saved = self.place.taken + now - self.saved, now
+        place, now, used = self.place, time.monotonic(), time.process_time()
+        place.taken, self.saved = place.taken + now - self.saved, now
+        place.cpu, self.used = place.cpu + used - self.used, used
         if self.kept is None:
             return
         if not self.running.losses.finite():

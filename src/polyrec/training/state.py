@@ -30,6 +30,7 @@ class Place:
     epoch_step: int = 0  # in the epoch
     seconds: float = 0.0  # of training, validation left out
     taken: float = 0.0  # seconds of everything up to the last checkpoint, in all attempts
+    cpu: float = 0.0  # of the same, seconds of this process's CPU
     rows: int = 0
     events: int = 0  # bytes of events told so far
     ended: str = ""  # "budget" or "patience" once the stage is over

@@ -189,6 +189,17 @@ def test_lines_without_counts_give_a_page_without_them(made):
     assert "Data:" not in page.markdown(board(SUITE, out))
 
 
+def test_the_mean_cost_is_over_the_seeds_of_which_it_is_known(tmp_path):
+    for seed, spent in enumerate((2.0, None, 4.0)):
+        finish(tmp_path, "pooled", seed, 0.5, cpu_seconds=spent)
+        finish(tmp_path, "mmoe", seed, 0.5, cpu_seconds=None)
+    found = board(SUITE, tmp_path)
+    assert [one.cost("cpu_seconds") for one in found.tables[0].entries[:2]] == [3.0, None]
+    text = page.markdown(found)
+    assert "| `pooled` | 1,234 | 3 | 1,000 |" in text
+    assert "| `mmoe` | 1,234 | - | 1,000 |" in text
+
+
 def test_nothing_finished_gives_a_page_that_says_so(tmp_path):
     text = page.markdown(board(SUITE, tmp_path))
     assert "a: `pooled`, `mmoe`, `star`." in text

@@ -63,6 +63,7 @@ def test_a_cells_run_has_the_suites_options_then_the_datas_then_its_own():
         ({"data": []}, r"data = \[\]: it is empty. Give at least 1"),
         ({"seeds": []}, r"seeds = \[\]: it is empty. Give at least 1"),
         ({"data": [{"name": "a/b", "simulate": {}}]}, "is to be a folder's"),
+        ({"name": "../../evil"}, r"suite: name '../../evil' is to be a folder's\. Use letters"),
         ({"data": [{"name": "w"}]}, "needs either run = "),
         ({"data": [WORLD, WORLD]}, "is there twice"),
         ({"space": {"training.lr": 3}}, "is no range"),
@@ -87,7 +88,7 @@ def test_a_wrong_item_is_told_once_and_not_again_as_a_list_that_is_too_short():
 
 def test_every_mistake_in_a_suite_is_told_at_once_and_each_once():
     values = {
-        "name": "mine",
+        "name": "/mine",
         "recipes": ["pooled", "mmo", "*", "sta"],
         "seeds": [0, 0],
         "trials": 0,
@@ -106,13 +107,14 @@ def test_every_mistake_in_a_suite_is_told_at_once_and_each_once():
         "[space]: 'lr' names no option",
         "Did you mean 'conflict'",
         "data 'w' needs either run",
+        "'/mine' is to be a folder's",
         "'.big' is to be a folder's",
         "recipe 'mmoo' is not known",
         "[space] of .big: 'dim' names no option",
         "Did you mean 'model'",
     ):
         assert told.count(words) == 1, words
-    assert told.startswith("suite has 11 problems:")
+    assert told.startswith("suite has 12 problems:")
 
 
 def test_mistakes_of_the_suite_as_a_whole_are_told_together():

@@ -1,9 +1,12 @@
 """What the planner reckons is what is built."""
 
+from math import inf, nan
+
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from polyrec.cli import fit
 from polyrec.config import RunConfig
 from polyrec.errors import ConfigError
 from polyrec.nn.table import Table
@@ -89,6 +92,12 @@ def test_a_budget_without_a_dry_run_is_refused(log, polyrec):
     done = polyrec("fit", log / "run.toml", "--memory", "1")
     assert done.code == 2
     assert "--memory is for --dry-run" in done.err
+
+
+@pytest.mark.parametrize("memory", [0.0, -1.0, nan, inf])
+def test_a_budget_is_a_number_above_0(memory, log):
+    with pytest.raises(ConfigError, match=f"--memory {memory:g} must be a number of GB above 0"):
+        fit.run(log / "run.toml", dry_run=True, memory=memory)
 
 
 def test_tables_of_adam_are_not_split(log):
