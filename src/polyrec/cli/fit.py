@@ -104,12 +104,17 @@ def _plan(config: "RunConfig", processes: int, memory: float | None) -> None:
 
 
 def _on_ray(config: "RunConfig", out: Path | None, workers: int, retries: int, *, resume: bool, validate: bool) -> None:
+    from polyrec.cluster.apart import led, unfinished, watched
+
+    folder = out or Path("runs") / config.recipe
+    if not led():
+        whole = folder.resolve()
+        raise typer.Exit(watched(sys.argv[1:], whole, lambda: unfinished(whole)))
+    from polyrec.cli.files import log
     from polyrec.cli.progress import bars
     from polyrec.cluster.fit import fit
 
-    folder = out or Path("runs") / config.recipe
+    again = {"resume": resume, "only_validate": validate}
     with bars() as progress:
-        done = fit(
-            config, folder, workers=workers, retries=retries, resume=resume, only_validate=validate, progress=progress
-        )
+        done = fit(config, folder, workers=workers, retries=retries, **again, log=log, progress=progress)
     _tell(done, validate)
