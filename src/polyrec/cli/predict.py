@@ -59,7 +59,9 @@ def _on_ray(bundle: Path, paths: "Sequence[Place]", out: Path, workers: int) -> 
             raise typer.Exit(watched(sys.argv[1:], folder.path, lambda: folder.leave(new)))
         except KeyboardInterrupt:
             done = folder.parts()
-            raise Stopped(f"{done:,} parts are scored; run again to go on" if done else "") from None
+            raise Stopped(
+                f"parts that are scored: {done:,}; give the same command again to go on" if done else ""
+            ) from None
     from polyrec.cli.progress import bars
     from polyrec.cluster.predict import predict
 

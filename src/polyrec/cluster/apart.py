@@ -50,7 +50,8 @@ def watched(arguments: Sequence[str], out: Path, tidy: Callable[[], None]) -> in
         start_new_session=True,  # a terminal's Ctrl-C comes here alone
     )
     try:
-        code = leader.wait()
+        while (code := leader.poll()) is None:
+            time.sleep(_LOOK)  # a signal that another thread takes does not break a longer wait
     finally:
         leader.kill()
         if leader.wait() != 0:
