@@ -216,7 +216,7 @@ def test_fit_that_is_stopped_says_so_and_leaves_no_process_and_goes_on_with_resu
     said = (tmp_path / "said.txt").read_text()
     assert said.endswith("polyrec: interrupted: run again with --resume to go on.\n")
     assert "SIGTERM" not in said
-    assert "Traceback" not in said
+    assert "/polyrec/" not in said  # in a traceback; Ray has some of its own where another cluster is on this machine
     assert {path.name for path in tmp_path.iterdir()} == {"data", "said.txt"} | (
         {"out"} if phase == "training" else set()
     )
