@@ -35,9 +35,6 @@ def run(
     ] = None,
 ) -> None:
     """Train, judge, and keep the model."""
-    from polyrec.distributed.join import joined
-    from polyrec.distributed.join import processes as started
-
     if dry_run:
         _plan(_config(file, settings, device, seed), processes, memory)
         return
@@ -46,6 +43,9 @@ def run(
     if ray:
         _on_ray(_config(file, settings, device, seed), out, processes, retries, resume=resume, validate=only_validate)
         return
+    from polyrec.distributed.join import joined
+    from polyrec.distributed.join import processes as started
+
     if retries:
         raise ConfigError("--retries is for --ray, which starts workers anew. Add --ray, or use --resume.")
     if processes != 1 and started() == 1:
