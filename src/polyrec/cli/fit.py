@@ -36,9 +36,6 @@ def run(
     ] = None,
 ) -> None:
     """Train, judge, and keep the model."""
-    from polyrec.distributed.join import joined
-    from polyrec.distributed.join import processes as started
-
     if dry_run:
         _plan(_config(file, settings, device, seed), processes, memory)
         return
@@ -48,6 +45,9 @@ def run(
         config = _config(file, settings, device, seed)
         _on_ray(config, _folder(out, config), processes, retries, resume=resume, validate=only_validate)
         return
+    from polyrec.distributed.join import joined
+    from polyrec.distributed.join import processes as started
+
     if retries:
         raise ConfigError("--retries is for --ray, which starts workers anew. Add --ray, or use --resume.")
     if processes != 1 and started() == 1:
@@ -122,13 +122,18 @@ def _plan(config: "RunConfig", processes: int, memory: float | None) -> None:
 
 
 def _on_ray(config: "RunConfig", folder: Path, workers: int, retries: int, *, resume: bool, validate: bool) -> None:
+    from polyrec.cluster.apart import led, unfinished, watched
+
+    if not led():
+        if resume:
+            _say_if_new(folder)
+        whole = folder.resolve()
+        raise typer.Exit(watched(sys.argv[1:], whole, lambda: unfinished(whole)))
+    from polyrec.cli.files import log
     from polyrec.cli.progress import bars
     from polyrec.cluster.fit import fit
 
-    if resume:
-        _say_if_new(folder)
+    again = {"resume": resume, "only_validate": validate}
     with bars() as progress:
-        done = fit(
-            config, folder, workers=workers, retries=retries, resume=resume, only_validate=validate, progress=progress
-        )
+        done = fit(config, folder, workers=workers, retries=retries, **again, log=log, progress=progress)
     _tell(done, validate)

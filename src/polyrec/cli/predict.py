@@ -1,9 +1,14 @@
 """`polyrec predict`."""
 
+import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from polyrec.data.places import Place
 
 HELP = """Probabilities for rows: the key columns, and p_TASK (and p_TASK_given_PARENT) for each task.
 
@@ -28,11 +33,7 @@ def run(
 
     paths = expand(data)
     if ray:
-        from polyrec.cluster.predict import predict
-
-        with bars() as progress:
-            rows = predict(bundle, paths, out, workers=processes, progress=progress)
-        log(f"{rows:,} rows scored into {out}")
+        _on_ray(bundle, paths, out, processes)
         return
     if processes != 1:
         raise ConfigError("--processes is for --ray. Add --ray; without it one process scores.")
@@ -42,4 +43,28 @@ def run(
     scorer = Scorer.load(bundle)
     with bars() as progress:
         rows = scorer.predict(Source(paths), out, progress)
+    log(f"{rows:,} rows scored into {out}")
+
+
+def _on_ray(bundle: Path, paths: "Sequence[Place]", out: Path, workers: int) -> None:
+    from polyrec.cli.files import log
+    from polyrec.cli.stopping import Stopped
+    from polyrec.cluster.apart import led, watched
+
+    if not led():
+        from polyrec.cluster.output import Output
+
+        folder, new = Output(out.resolve()), not out.exists()
+        try:
+            raise typer.Exit(watched(sys.argv[1:], folder.path, lambda: folder.leave(new)))
+        except KeyboardInterrupt:
+            done = folder.parts()
+            raise Stopped(
+                f"parts that are scored: {done:,}; give the same command again to go on" if done else ""
+            ) from None
+    from polyrec.cli.progress import bars
+    from polyrec.cluster.predict import predict
+
+    with bars() as progress:
+        rows = predict(bundle, paths, out, workers=workers, log=log, progress=progress)
     log(f"{rows:,} rows scored into {out}")

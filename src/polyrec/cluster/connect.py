@@ -3,9 +3,11 @@
 import logging
 import os
 import re
+import signal
 import socket
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -18,7 +20,7 @@ _PORT = re.compile(r"(?:ray://)?\[?([^/\[\]]+?)\]?:(\d+)")
 
 
 @contextmanager
-def connected(workers: int, cpus: int = 1) -> Iterator[Any]:
+def connected(workers: int, cpus: int = 1, gpus: int = 0, log: Callable[[str], None] | None = None) -> Iterator[Any]:
     """The `ray` module, connected.
 
     To the cluster that the caller has joined with `ray.init`; else to that of RAY_ADDRESS; else to one of this machine
@@ -27,6 +29,8 @@ def connected(workers: int, cpus: int = 1) -> Iterator[Any]:
     Args:
         workers: how many workers there will be.
         cpus: of each.
+        gpus: of each.
+        log: told where the cluster has fewer; more may be added, so that is no mistake yet.
 
     Raises:
         NotReadyError: Ray is not installed, the cluster does not answer, or none can be started.
@@ -41,14 +45,18 @@ def connected(workers: int, cpus: int = 1) -> Iterator[Any]:
             "this needs Ray, which is not installed: pip install 'polyrec[ray]'. Without --ray, `fit --processes N` "
             "and `predict` work on this machine and need nothing."
         ) from reason
+    wanted = {"CPU": workers * cpus, "GPU": workers * gpus}
     if ray.is_initialized():
+        _warn(ray.cluster_resources(), wanted, log)
         yield ray
         return
     address = os.environ.get(ADDRESS)
     try:
         _wait_for(address, ray)
         where = {"address": address} if address else _local(workers * cpus)
-        ray.init(**where, logging_level=logging.ERROR, logging_config=ray.LoggingConfig(log_level="ERROR"))
+        with _own_signals():
+            ray.init(**where, logging_level=logging.ERROR, logging_config=ray.LoggingConfig(log_level="ERROR"))
+        _warn(ray.cluster_resources(), wanted, log)
     except Exception as reason:  # Ray has no error of its own for this
         with suppress(Exception):
             ray.shutdown()  # what was started of it
@@ -57,6 +65,32 @@ def connected(workers: int, cpus: int = 1) -> Iterator[Any]:
         yield ray
     finally:
         ray.shutdown()
+
+
+@contextmanager
+def _own_signals() -> Iterator[None]:
+    """What SIGTERM and Ctrl-C did before, they do again: `ray.init` takes SIGTERM for itself."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {one: signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)
+
+
+def _warn(there: dict[str, float], wanted: dict[str, int], log: Callable[[str], None] | None) -> None:
+    """Say what is short: Ray itself waits for it without a word."""
+    short = {name: number for name, number in wanted.items() if there.get(name, 0.0) < number}
+    if short and log is not None:
+        has = " and ".join(f"{there.get(name, 0.0):g} {name}s" for name in short)
+        asked = " and ".join(f"{number} {name}s" for name, number in short.items())
+        log(
+            f"the Ray cluster has {has}, and the workers ask for {asked}: what does not fit waits until the cluster "
+            "grows, or for good where it does not. `ray status` says what it has; stop and give fewer --processes."
+        )
 
 
 def _local(cpus: int) -> dict[str, Any]:

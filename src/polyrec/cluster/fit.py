@@ -3,6 +3,7 @@
 import os
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ def fit(
     retries: int = 0,
     resume: bool = False,
     only_validate: bool = False,
+    log: Callable[[str], None] | None = None,
     progress: Progress | None = None,
 ) -> RunFolder:
     """Train as `polyrec.recipes.fit.fit` does, in `workers` processes that Ray starts and joins.
@@ -45,6 +47,7 @@ def fit(
         retries: how often Ray starts all of them anew when one of them fails. They go on from the last checkpoint.
         resume: go on with the run in `out`.
         only_validate: see `polyrec.recipes.fit.fit`.
+        log: told in a line what a person should know meanwhile.
         progress: told how many rows are counted.
 
     Raises:
@@ -63,10 +66,10 @@ def fit(
     cpus = int(run.training.get("threads") or 1)
     with beside(folder.path) as own:  # every machine must see it, too
         folder.check(resolve(run), resume)
-        with connected(workers, cpus) as ray:
+        told = {"run": run, "out": str(folder.path), "validate": only_validate, "device": device_of(run)}
+        with connected(workers, cpus, int(_cuda(told)), log) as ray:
             from ray.train import TrainingFailedError
 
-            told = {"run": run, "out": str(folder.path), "validate": only_validate, "device": device_of(run)}
             try:
                 if fitted(run, folder) is None:
                     told["vocabulary"] = _counted(run.data, own, counting(ray, own / "counts", workers), progress)
@@ -91,7 +94,7 @@ def _trainer(told: dict[str, Any], own: Path, workers: int, cpus: int, retries: 
     from ray.train import RunConfig as Told
     from ray.train.torch import TorchConfig, TorchTrainer
 
-    cuda = told["device"].startswith("cuda")
+    cuda = _cuda(told)
     return TorchTrainer(
         _work,
         train_loop_config=told,
@@ -106,6 +109,10 @@ def _trainer(told: dict[str, Any], own: Path, workers: int, cpus: int, retries: 
             logging_config=LoggingConfig(log_level="CRITICAL"),
         ),
     )
+
+
+def _cuda(told: dict[str, Any]) -> bool:
+    return str(told["device"]).startswith("cuda")
 
 
 def _work(told: dict[str, Any]) -> None:

@@ -4,7 +4,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,7 +51,7 @@ class Output:
         if self.plan.exists():
             before = json.loads(self.plan.read_text(encoding="utf-8"))
             changed = sorted(key for key in {*before, *plan} if before.get(key) != plan.get(key))
-            if changed and not any(self.path.glob("part-*.parquet")):
+            if changed and not self.parts():
                 write_text(self.plan, json.dumps(plan, indent=1) + "\n")  # files that were mended before any was scored
             elif changed:
                 raise ConfigError(
@@ -62,6 +62,21 @@ class Output:
             raise ConfigError(f"--out {self.path} is not empty: nothing is overwritten. Name another folder.")
         else:
             write_text(self.plan, json.dumps(plan, indent=1) + "\n")
+
+    @contextmanager
+    def claimed(self, plan: Mapping[str, Any]) -> Iterator[None]:
+        """The folder is this work's; where it fails before any part is complete, nothing is left of it.
+
+        Raises:
+            ConfigError: see `claim`.
+        """
+        new = not self.path.exists()
+        self.claim(plan)
+        try:
+            yield
+        except BaseException:
+            self.leave(new)
+            raise
 
     def complete(self, part: Part) -> int | None:
         """The rows of a part that is complete; None where it is not."""
@@ -99,6 +114,23 @@ class Output:
         ]
         whole = {"format": FORMAT, "bundle": plan["bundle"], "rows": sum(rows for _, rows in found), "parts": told}
         write_text(self.manifest, json.dumps(whole, indent=1) + "\n")
+
+    def parts(self) -> int:
+        """How many are complete."""
+        return sum(1 for _ in self.path.glob("part-*.parquet"))
+
+    def leave(self, new: bool) -> None:
+        """Keep what going on needs; where no part is complete that is nothing.
+
+        Args:
+            new: whether the folder itself was made for this.
+        """
+        shutil.rmtree(self._drafts, ignore_errors=True)
+        if not self.parts() and not self.manifest.exists():
+            self.plan.unlink(missing_ok=True)
+            with suppress(OSError):  # something else is in it, or it is not there
+                if new:
+                    self.path.rmdir()
 
     @property
     def _drafts(self) -> Path:

@@ -1,6 +1,6 @@
 """Scoring files on a Ray cluster: Ray Data deals out parts of them to workers that hold the bundle."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ def predict(
     *,
     workers: int,
     least: int = ROWS,
+    log: Callable[[str], None] | None = None,
     progress: Progress | None = None,
 ) -> int:
     """Score files into a folder: `part-N.parquet`, each whole, and `manifest.json` once all are there.
@@ -40,6 +41,7 @@ def predict(
         out: a folder that is new or empty, or holds this very work begun.
         workers: that hold the bundle, one each.
         least: rows of a part; see `parts`.
+        log: told in a line what a person should know meanwhile.
         progress: told of the parts that are done.
 
     Returns:
@@ -61,16 +63,15 @@ def predict(
         "rows of a part": least,
         "files": [[str(one), *mark(one)] for one in source.paths],
     }
-    with beside(folder.path), connected(workers) as ray:
-        folder.claim(plan)
+    work = (str(Path(bundle).resolve()), plan["bundle"], str(folder.path), schema, source.texts)
+    with beside(folder.path), folder.claimed(plan):
         found = {one: rows for one in every if (rows := folder.complete(one)) is not None}
-        rest = [one for one in every if one not in found]
-        work = (str(Path(bundle).resolve()), plan["bundle"], str(folder.path), schema, source.texts)
-        if rest:
-            found |= _scored(ray, rest, work, workers, progress)
-    if not any(found.values()):
-        raise DataError(f"{few(source.paths)}: no rows to score. Check the files.")
-    folder.finish(plan, [(one, found[one]) for one in every])
+        if rest := [one for one in every if one not in found]:
+            with connected(workers, log=log) as ray:
+                found |= _scored(ray, rest, work, workers, progress)
+        if not any(found.values()):
+            raise DataError(f"{few(source.paths)}: no rows to score. Check the files.")
+        folder.finish(plan, [(one, found[one]) for one in every])
     return sum(found.values())
 
 

@@ -1,5 +1,6 @@
 """Where Ray cannot be had, the message says why and what to do; Ray itself is stood in for by what it raises."""
 
+import signal
 import socket
 import sys
 import types
@@ -15,15 +16,17 @@ from polyrec.errors import NotReadyError
 def ray(monkeypatch):
     """A module that fails as it is told to, and what is asked of it."""
     module = types.ModuleType("ray")
-    module.asked, module.fails = [], None
+    module.asked, module.fails, module.has = [], None, {"CPU": 8.0}
 
     def init(**options):
         module.asked.append(options)
+        signal.signal(signal.SIGTERM, lambda *_: None)  # as Ray does
         if module.fails is not None:
             raise module.fails
 
     module.is_initialized = lambda: False
     module.init = init
+    module.cluster_resources = lambda: module.has
     module.shutdown = lambda: module.asked.append("shutdown")
     module.LoggingConfig = lambda **options: options
     module.util = types.SimpleNamespace(get_node_ip_address=lambda: "127.0.0.2")
@@ -102,3 +105,33 @@ def test_a_cluster_that_cannot_be_joined_is_told_with_what_to_look_at(ray, monke
     assert words in told
     assert str(reason).rstrip(".") in told
     assert told.endswith("unset RAY_ADDRESS to work on this machine alone.")
+
+
+@pytest.mark.parametrize("fails", [None, RuntimeError("Failed to start GCS.")])
+def test_sigterm_does_what_it_did_before(ray, monkeypatch, fails):
+    ray.fails, before = fails, signal.getsignal(signal.SIGTERM)
+    try:
+        with connected(2):
+            assert signal.getsignal(signal.SIGTERM) is before
+    except NotReadyError:
+        assert fails is not None
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+@pytest.mark.parametrize("joined", [False, True])
+@pytest.mark.parametrize(
+    ("workers", "cpus", "gpus", "words"),
+    [
+        (8, 1, 0, None),
+        (9, 1, 0, "the Ray cluster has 8 CPUs, and the workers ask for 9 CPUs: what does not fit waits"),
+        (3, 3, 1, "the Ray cluster has 8 CPUs and 0 GPUs, and the workers ask for 9 CPUs and 3 GPUs: "),
+    ],
+)
+def test_a_cluster_with_fewer_than_the_workers_ask_for_is_told_in_a_line(ray, joined, workers, cpus, gpus, words):
+    said = []
+    ray.is_initialized = lambda: joined
+    with connected(workers, cpus, gpus, said.append):
+        pass
+    assert len(said) == (words is not None)
+    assert not said or said[0].startswith(words)
+    assert ray.asked == ([] if joined else [*ray.asked[:1], "shutdown"])
