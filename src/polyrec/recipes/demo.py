@@ -69,7 +69,7 @@ def demo(
     source = whole / "log.parquet"
     if not source.exists():
         log("building the impression log from the Complete Journey tables (real patterns, possibly perturbed)")
-        complete_journey.build(source, households=0.04 if quick else 0.2, progress=progress)
+        complete_journey.build(source, households=0.02 if quick else 0.2, progress=progress)
     schema = write_text(whole / "schema.toml", complete_journey.schema().to_toml())
     data = DataConfig(schema=str(schema), log=(str(source),), split=SPLIT)
     prepared = prepare(data, progress=progress)
